@@ -1,0 +1,1 @@
+"""Image models: architectures, the model folder, import, export and optimisation."""

@@ -1,0 +1,1 @@
+"""Scoring: one Scorer for files, folders, services and clusters; no torch."""

@@ -1,0 +1,1 @@
+"""Training: the loop, its data, augmentation and schedule. Needs the extra `train`."""
