@@ -43,7 +43,7 @@ def aside(path: Path) -> Generator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
     except OSError as error:
         raise errors.write_error(error, where=str(path)) from error
@@ -79,7 +79,8 @@ def folder_aside(path: Path) -> Generator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bring a file's content to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -1,0 +1,171 @@
+"""`calotype model`: import, inspect and optimise image models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from calotype.cli.terminal import Terminal, command, examples, facts, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from calotype.models.image_model import ImageModel
+
+_SHOWN = 12
+
+
+@click.group()
+def model() -> None:
+    """Import, inspect and optimise image models."""
+
+
+@command(
+    name="import",
+    epilog=examples(
+        "calotype model import net.onnx --classes labels.txt --out MODEL",
+        "calotype model import resnet18.pth --architecture resnet18 --classes labels.txt "
+        "--out MODEL",
+        "calotype model import net.onnx --classes labels.txt --mean 0.5 0.5 0.5 "
+        "--std 0.5 0.5 0.5 --out MODEL",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--classes",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Class names in index order, one a line or as a JSON list.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The model to write.")
+@click.option("--architecture", help="The network of a state dictionary, such as resnet18.")
+@click.option("--resize", type=int, help="Shorter side before the crop.  [default: input x 8/7]")
+@click.option("--input-size", type=(int, int), help="Height and width, where the file is open.")
+@click.option(
+    "--mean", type=(float, float, float), help="Per channel, RGB, 0-1.  [default: ImageNet's]"
+)
+@click.option(
+    "--std", type=(float, float, float), help="Per channel, RGB, 0-1.  [default: ImageNet's]"
+)
+@click.option(
+    "--channel-order", type=click.Choice(["RGB", "BGR"]), default="RGB", show_default=True
+)
+@click.option(
+    "--network-output",
+    type=click.Choice(["logits", "probabilities"]),
+    help="What the network gives.  [default: found out]",
+)
+def import_(
+    terminal: Terminal,
+    file: Path,
+    classes: Path,
+    out: Path,
+    network_output: Literal["logits", "probabilities"] | None,
+    **options: Any,
+) -> None:
+    """Make an image model of a weights FILE: .onnx, .safetensors, .pth or .pt."""
+    from calotype.models.image_model import read_classes
+    from calotype.models.importing import ImportOptions, import_model
+
+    imported = import_model(
+        file,
+        read_classes(classes),
+        out,
+        options=ImportOptions(output=network_output, **options),
+        progress=terminal.progress,
+    )
+    _show(terminal, imported)
+
+
+@command(epilog=examples("calotype model inspect MODEL", "calotype model inspect imagenet"))
+@click.argument("model")
+def inspect(terminal: Terminal, model: str) -> None:
+    """Check every file of MODEL against its digest and say what the model is."""
+    from calotype.models.image_model import ImageModel
+
+    loaded = ImageModel.load(model)
+    loaded.verify()
+    _show(terminal, loaded)
+
+
+@command(epilog=examples("calotype model optimize MODEL --precision int8 --calibration validation"))
+@click.argument("model")
+@click.option(
+    "--precision", type=click.Choice(["int8"]), default="int8", show_default=True, help="To add."
+)
+@click.option(
+    "--calibration",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Images like those to score; labelled ones let the accuracy be measured.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=float,
+    default=0.005,
+    show_default=True,
+    help="The most accuracy that may be lost, 0-1.",
+)
+def optimize(
+    terminal: Terminal, model: str, precision: str, calibration: Path, max_accuracy_drop: float
+) -> None:
+    """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it."""
+    from calotype.images.image_directory import ImageDirectory
+    from calotype.models.image_model import ImageModel
+    from calotype.scoring.optimize import add_int8, add_measurements
+
+    with ImageDirectory.open(calibration, progress=terminal.progress) as directory:
+        optimized = add_int8(
+            ImageModel.load(model),
+            directory,
+            max_accuracy_drop=max_accuracy_drop,
+            progress=terminal.progress,
+        )
+        _show(terminal, add_measurements(optimized, directory))
+
+
+def _show(terminal: Terminal, loaded: ImageModel) -> None:
+    document = {
+        "path": str(loaded.path),
+        "digest": loaded.digest,
+        **loaded.description.model_dump(mode="json"),
+    }
+    terminal.show(document, lambda console: _render(console, loaded))
+
+
+def _render(console: Console, loaded: ImageModel) -> None:
+    description = loaded.description
+    shown = ", ".join(loaded.classes[:_SHOWN])
+    more = f", … {len(loaded.classes) - _SHOWN:,} more" if len(loaded.classes) > _SHOWN else ""
+    mean, std = loaded.preprocessing.mean, loaded.preprocessing.std
+    rows: list[tuple[str, object]] = [
+        ("model", loaded.path),
+        ("architecture", description.architecture.name),
+        ("classes", f"{len(loaded.classes):,}: {shown}{more}"),
+        ("input", f"{loaded.input_size[0]} x {loaded.input_size[1]} pixels"),
+        ("resize to", loaded.preprocessing.resize or "the input"),
+        ("mean", " ".join(f"{value:.3f}" for value in mean)),
+        ("std", " ".join(f"{value:.3f}" for value in std)),
+        *((name.replace("_", " "), _number(value)) for name, value in loaded.metrics.items()),
+        ("files", ", ".join(sorted(description.files))),
+        ("created", description.created),
+        ("digest", loaded.digest),
+    ]
+    facts(console, rows)
+    if description.precisions:
+        measured = [
+            (name, one.label_agreement, one.accuracy or "", one.images_per_s or "", one.images)
+            for name, one in description.precisions.items()
+        ]
+        columns = ["precision", "labels as in fp32", "accuracy", "images/s", "images"]
+        table(console, columns, measured)
+
+
+def _number(value: object) -> object:
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+for one in (import_, inspect, optimize):
+    model.add_command(one)

@@ -1,0 +1,130 @@
+"""`calotype train`: ResNet, DenseNet and others, and Train PyTorch Model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from calotype.cli.terminal import Terminal, command, examples, facts, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from calotype.models.image_model import ImageModel
+
+
+@command(
+    epilog=examples(
+        "calotype train --train images1 --validation images2 --out MODEL",
+        "calotype train --train images1 --validation images2 --out MODEL "
+        "--architecture efficientnet_lite0",
+        "calotype train --train images1 --validation images2 --out MODEL --pretrained resnet18.pth",
+    )
+)
+@click.option(
+    "--train", "training", required=True, type=click.Path(path_type=Path), help="Labelled images."
+)
+@click.option(
+    "--validation", required=True, type=click.Path(path_type=Path), help="To choose the best epoch."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The model to write.")
+@click.option(
+    "--architecture",
+    default="resnet18",
+    show_default=True,
+    help="A ResNet, a DenseNet, efficientnet_lite0 or any other network of timm.",
+)
+@click.option(
+    "--pretrained",
+    default="auto",
+    show_default=True,
+    help="Weights to start from: a file or folder, 'auto' (used when found) or 'none'.",
+)
+@click.option(
+    "--transformation",
+    type=click.Path(path_type=Path),
+    help="What is done to the images.  [default: what was applied to them]",
+)
+@click.option("--epochs", default="5", show_default=True, help="How often every image is seen.")
+@click.option("--batch-size", default="16", show_default=True, help="Images per step.")
+@click.option("--learning-rate", default="0.001", show_default=True, help="The highest rate.")
+@click.option(
+    "--seed", "random_seed", default="1", show_default=True, help="Same seed, same model."
+)
+@click.option(
+    "--patience",
+    default="3",
+    show_default=True,
+    help="Stop after so many epochs without a lower validation loss.",
+)
+def train(
+    terminal: Terminal,
+    training: Path,
+    validation: Path,
+    out: Path,
+    architecture: str,
+    pretrained: str,
+    transformation: Path | None,
+    **parameters: Any,
+) -> None:
+    """Train an image model.
+
+    With pretrained weights the head is trained first and then the whole network; the epoch with
+    the lowest validation loss is kept, and the transformation becomes part of the model.
+    """
+    from calotype.images.image_directory import ImageDirectory
+    from calotype.images.transformation import Transformation
+    from calotype.models.architectures import require_torch
+    from calotype.scoring.optimize import add_measurements
+
+    require_torch()
+    from calotype.training.train import Network, TrainingParameters
+    from calotype.training.train import train as run_training
+
+    checked = TrainingParameters.of(parameters)
+    weights = pretrained if pretrained in ("auto", "none") else Path(pretrained)
+    with (
+        ImageDirectory.open(training, progress=terminal.progress) as learn,
+        ImageDirectory.open(validation, progress=terminal.progress) as check,
+    ):
+        trained = run_training(
+            Network(architecture=architecture, pretrained=weights),
+            learn,
+            check,
+            out,
+            transformation=Transformation.load(transformation) if transformation else None,
+            parameters=checked,
+            progress=terminal.progress,
+        )
+        trained = add_measurements(trained, check)
+    document = {"path": str(trained.path), **trained.description.model_dump(mode="json")}
+    terminal.show(document, lambda console: _render(console, trained))
+
+
+def _render(console: Console, trained: ImageModel) -> None:
+    epochs = trained.description.training["epoch_metrics"]
+    rows: list[tuple[object, ...]] = [
+        (
+            row["epoch"],
+            row["train_loss"],
+            row["validation_loss"],
+            row["top_1_accuracy"],
+            row["top_5_accuracy"],
+            round(row["train_images_per_s"]),
+            "kept" if row["epoch"] == trained.metrics["best_epoch"] else "",
+        )
+        for row in epochs
+    ]
+    columns = ["epoch", "loss", "validation loss", "top-1", "top-5", "images/s", ""]
+    table(console, columns, rows)
+    facts(
+        console,
+        [
+            ("model", trained.path),
+            ("architecture", trained.description.architecture.name),
+            ("started from", trained.description.training["pretrained"] or "random weights"),
+            ("accuracy", f"{trained.metrics['top_1_accuracy']:.2%} of the validation images"),
+        ],
+    )

@@ -1,0 +1,1 @@
+"""Places where images lie: folders, archives, single files, other programs' lists of images."""

@@ -1,0 +1,132 @@
+"""From a torch network to an image model: weights as safetensors, the network as ONNX, checked."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calotype import errors
+from calotype.models import entry_script, image_model
+from calotype.models.image_model import ImageModel, ModelDescription
+from calotype.models.onnx_file import open_session
+from calotype.progress import SILENCE, Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Pinned: what is measured in docs/ was exported with it, and every runtime in use reads it.
+_OPSET = 18
+_TOLERANCE = 1e-4  # relative to the largest output; fp32 on both sides
+_CHECKED_IMAGES = 3
+
+
+def export(
+    network: nn.Module,
+    description: ModelDescription,
+    out: Path,
+    *,
+    samples: list[bytes] | None = None,
+    progress: Progress = SILENCE,
+) -> ImageModel:
+    """Save a trained network as an image model.
+
+    Args:
+        network: takes float32 (images, 3, height, width), returns logits (images, classes).
+        description: what `model.json` will say.
+        out: the folder to write.
+        samples: up to three image files of the training set, for `_samples.json`.
+        progress: is told which step runs.
+
+    Raises:
+        OperationFailed: the ONNX file does not compute what the network does.
+        AlreadyExists, CannotWrite: `out` cannot be written.
+    """
+    image_model.check_target(out)
+    from safetensors.torch import save_file
+
+    network = copy.deepcopy(network).cpu().float().eval()
+    progress.say("exporting the network to ONNX")
+    with tempfile.TemporaryDirectory() as temporary:
+        onnx = Path(temporary) / image_model.ONNX
+        to_onnx(network, onnx, input_size=description.input_size)
+        check_parity(network, onnx, input_size=description.input_size)
+        weights = Path(temporary) / image_model.WEIGHTS
+        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
+        content: dict[str, Path | str] = {image_model.ONNX: onnx, image_model.WEIGHTS: weights}
+        content |= entry_script.files_for(description, samples=samples or [])
+        return image_model.save(out, description, content)
+
+
+def to_onnx(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> None:
+    """Write the network as one ONNX file whose batch size is free.
+
+    Args:
+        network: in evaluation mode.
+        path: the file to write.
+        input_size: height and width in pixels.
+    """
+    import torch
+
+    example = torch.zeros((2, 3, *input_size))
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["image"],
+            output_names=["logits"],
+            opset_version=_OPSET,
+            dynamic_shapes=({0: torch.export.Dim("images")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise errors.OperationFailed("expected torch to export the network to ONNX", got="nothing")
+    program.save(path, external_data=False)
+
+
+def check_parity(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> float:
+    """Compare the ONNX file with the network on random images.
+
+    Returns:
+        The largest difference of an output, relative to the largest output.
+
+    Raises:
+        OperationFailed: the difference is more than 1e-4.
+    """
+    import torch
+
+    shape = (_CHECKED_IMAGES, 3, *input_size)
+    images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).numpy()
+    (got,) = open_session(path).run(None, {"image": images})
+    difference = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-12))
+    if not difference <= _TOLERANCE:  # also true of NaN
+        raise errors.OperationFailed(
+            f"expected the exported network to agree with torch within {_TOLERANCE:g}",
+            where="ONNX export",
+            got=f"a relative difference of {difference:g}",
+            action="Report this with the architecture's name and the versions of torch and onnx.",
+        )
+    return difference
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep the exporter's notes about its own progress off the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

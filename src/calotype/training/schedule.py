@@ -1,0 +1,68 @@
+"""The optimiser and how its rate moves during a run."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+_WARM_UP = 0.05  # share of all steps
+_BACKBONE_RATE = 0.2  # of the head's, when pretrained weights are tuned
+_MOST_NORM = 5.0
+
+
+def optimizer_for(
+    network: nn.Module, head: str, learning_rate: float, is_fine_tuning: bool
+) -> torch.optim.Optimizer:
+    """Return SGD for training from scratch, as documented, or AdamW for fine-tuning.
+
+    Args:
+        network: what is trained.
+        head: the name of its last layer.
+        learning_rate: the highest rate; pretrained layers get a fifth of it.
+        is_fine_tuning: whether the network starts from pretrained weights.
+    """
+    if not is_fine_tuning:
+        return torch.optim.SGD(
+            network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4
+        )
+    named = list(network.named_parameters())
+    of_head = [parameter for name, parameter in named if name.startswith(f"{head}.")]
+    others = [parameter for name, parameter in named if not name.startswith(f"{head}.")]
+    return torch.optim.AdamW(
+        [
+            {"params": of_head, "lr": learning_rate},
+            {"params": others, "lr": learning_rate * _BACKBONE_RATE},
+        ],
+        weight_decay=0.01,
+    )
+
+
+class Schedule:
+    """Linear warm-up over the first twentieth of the steps, then a half cosine down to zero."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, steps: int) -> None:
+        self._optimizer = optimizer
+        warm_up = max(1, round(steps * _WARM_UP))
+
+        def share(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+        self._scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step (of the head, when layers differ)."""
+        return float(self._scheduler.get_last_lr()[0])
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Change the weights to lessen `loss`."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, _MOST_NORM)
+        self._optimizer.step()
+        self._scheduler.step()
