@@ -14,7 +14,7 @@ from calotype.images.formats import DEFAULT_LIMITS, ImageLimits
 
 # The formats behind the nine extensions; nothing else is tried, so that no file with an image's
 # name reaches one of Pillow's rarer parsers.
-PILLOW_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "MPO")
+PILLOW_FORMATS: Final = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 
 _ORIENTATION_TAG: Final = 0x0112
 _SIXTEEN_BIT: Final = ("I;16", "I;16L", "I;16B", "I;16N", "I")

@@ -1,0 +1,43 @@
+"""What all tests share: a cache of their own, and pictures to work on."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a cache of its own, and nobody the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CALOTYPE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def picture() -> Callable[..., Path]:
+    """Give a function that saves a picture whose colour depends on its path."""
+
+    def save(path: Path, size: tuple[int, int] = (8, 6), **options: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        code = zlib.crc32(str(path).encode("utf-8", "surrogateescape"))
+        mode, colour = "RGB", (code & 255, code >> 8 & 255, code >> 16 & 255)
+        if path.suffix.lower() == ".pgm":
+            mode, colour = "L", colour[:1]
+        Image.new(mode, size, colour).save(path, **options)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def photos(tmp_path: Path, picture: Callable[..., Path]) -> Path:
+    """Make a folder of two categories: three cats and two dogs."""
+    folder = tmp_path / "photos"
+    for name in ("cats/1.jpg", "cats/2.png", "cats/3.JPG", "dogs/1.jpg", "dogs/2.bmp"):
+        picture(folder / name)
+    return folder
