@@ -1,13 +1,37 @@
-"""What all tests share: a cache of their own, and pictures to work on."""
+"""What all tests share: a cache of their own, pictures, and the ImageNet model, made once."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from PIL import Image
+
+from calotype.models.image_model import ImageModel
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of one test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet_model(shared_folder: Path) -> ImageModel:
+    """The ready ImageNet model; tests must not change its folder."""
+    from calotype.models.imagenet import make_once
+
+    with FileLock(shared_folder / "imagenet.lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALOTYPE_CACHE", str(shared_folder / "cache"))
+        return ImageModel.load(make_once())
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def picture() -> Callable[..., Path]:
     """Give a function that saves a picture whose colour depends on its path."""
 
-    def save(path: Path, size: tuple[int, int] = (8, 6), **options: object) -> Path:
+    def save(path: Path, size: tuple[int, int] = (8, 6), **options: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         code = zlib.crc32(str(path).encode("utf-8", "surrogateescape"))
         mode, colour = "RGB", (code & 255, code >> 8 & 255, code >> 16 & 255)

