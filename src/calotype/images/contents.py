@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
+from calotype import errors
 from calotype.images.image_directory import ImageEntry
 from calotype.images.manifest import COPY_NAME, SourceInfo
 from calotype.images.reader import ImageReader
@@ -21,16 +22,20 @@ from calotype.tables import ArrowTable
 
 @dataclass(frozen=True, slots=True)
 class ContentOptions:
-    """What is to be done with the contents; nothing is read when all are False."""
+    """What is to be done with the contents; nothing is read when the first three are False."""
 
     copy: bool = False
     drop_duplicates: bool = False
     digest: bool = False
+    fails_on_error: bool = False
 
     @property
     def reads(self) -> bool:
         """Whether the contents have to be read."""
         return self.copy or self.drop_duplicates or self.digest
+
+
+NO_CONTENTS: Final = ContentOptions()
 
 
 class Contents:
@@ -68,17 +73,26 @@ class Contents:
     def take(self, rows: ArrowTable, skipped: SkippedList) -> ArrowTable:
         """Return the rows with their digests, duplicates left out, and places in the copy.
 
+        Args:
+            rows: rows of `images.parquet`.
+            skipped: takes the duplicates, and the images that turn out to be unreadable.
+
         Raises:
-            UnreadableFile: an image has vanished since its header was read.
+            UnreadableFile: an image cannot be read, and `fails_on_error` was set.
         """
         if not self._options.reads:
-            return rows.append_column("digest", pa.nulls(len(rows), pa.string()))
-        schema = rows.schema.append(pa.field("digest", pa.string()))
-        return pa.Table.from_pylist(list(self._taken(rows.to_pylist(), skipped)), schema)
+            return rows
+        return pa.Table.from_pylist(list(self._taken(rows.to_pylist(), skipped)), rows.schema)
 
     def _taken(self, rows: list[dict[str, Any]], skipped: SkippedList) -> Iterator[dict[str, Any]]:
         for row in rows:
-            data = self._reader.read(ImageEntry(id=0, digest=None, **row))
+            try:
+                data = self._reader.read(ImageEntry(**row))
+            except errors.UnreadableFile:
+                if self._options.fails_on_error:
+                    raise
+                skipped.add([Refused(row["path"], Reason.UNREADABLE)])
+                continue
             digest = hashlib.sha256(data)
             if self._is_duplicate(digest.digest()):
                 skipped.add([Refused(row["path"], Reason.DUPLICATE)])

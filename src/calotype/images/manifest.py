@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calotype import errors, files
 from calotype.images.transformation import Mode, Transformation
-from calotype.tables import ArrowSchema, ArrowTable
+from calotype.tables import ArrowColumn, ArrowSchema, ArrowTable
 
 INFO_NAME: Final = "image_directory.json"
 IMAGES_NAME: Final = "images.parquet"
@@ -191,6 +191,16 @@ def count_categories(rows: ArrowTable) -> dict[str, int]:
     return {one["values"]: one["counts"] for one in counted}
 
 
+def without_categories(rows: ArrowTable) -> ArrowTable:
+    """Return the rows without labels."""
+    return with_column(rows, "category", pa.nulls(len(rows), pa.string()))
+
+
+def with_column(rows: ArrowTable, name: str, column: ArrowColumn) -> ArrowTable:
+    """Return the rows with another column in the place of the one of that name."""
+    return rows.set_column(rows.schema.get_field_index(name), name, column)
+
+
 def check_place(out: Path, origin: Origin) -> None:
     """Check that an image directory of this origin may be written to `out`.
 
@@ -200,7 +210,7 @@ def check_place(out: Path, origin: Origin) -> None:
         AlreadyExists: something else is there.
     """
     try:
-        names = {entry.name for entry in out.iterdir()}
+        names = {entry.name for entry in out.iterdir()} if not out.is_file() else {out.name}
     except FileNotFoundError:
         return
     except OSError as error:
@@ -210,7 +220,7 @@ def check_place(out: Path, origin: Origin) -> None:
     raise errors.AlreadyExists(
         f"expected a new folder or an earlier result of the same {origin.operation}",
         where=str(out),
-        got="an image directory of something else" if INFO_NAME in names else "other files",
+        got="an image directory of something else" if INFO_NAME in names else "something else",
         action="Choose another folder, or remove this one.",
     )
 

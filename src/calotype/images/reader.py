@@ -11,6 +11,7 @@ from calotype import errors
 from calotype.images import manifest
 from calotype.images.containers import OPEN_FLAGS, OpenContainers
 from calotype.images.formats import read_at
+from calotype.images.sources import unpacked
 from calotype.images.sources.source import file_fingerprint
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class ImageReader:
             return self._root / manifest.COPY_NAME
         if file_fingerprint(self._location) != self._source.fingerprint:
             raise self._changed(container, "an archive that has changed")
+        if unpacked.is_container(container):
+            return unpacked.plain_tar(self._location)
         return self._root / container
 
     def _changed(self, where: str, got: str) -> errors.UnreadableFile:

@@ -31,17 +31,25 @@ class TarWriter:
     def add_parts(self, name: str, parts: Iterable[bytes], *, size: int) -> int:
         """Append a file that comes in parts and return the position of its first byte.
 
+        When `parts` raises, the archive is as before.
+
         Args:
             name: its path in the archive.
             parts: its content.
             size: the length of the content, in bytes.
         """
+        start = self._file.tell()
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, 0o644
         self._file.write(member.tobuf(tarfile.PAX_FORMAT))
         offset = self._file.tell()
-        for part in parts:
-            self._file.write(part)
+        try:
+            for part in parts:
+                self._file.write(part)
+        except BaseException:
+            self._file.seek(start)
+            self._file.truncate()
+            raise
         self._file.write(bytes(-size % _BLOCK_BYTES))
         return offset
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from calotype.images.decode import decode
 from calotype.models.image_model import ModelDescription
 
 SCRIPT = "score.py"
@@ -23,6 +24,8 @@ SCHEMA = "_schema.json"
 SAMPLES = "_samples.json"
 
 _MOST_SAMPLES = 3
+_MOST_SAMPLE_BYTES = 64 << 10
+_SAMPLE_SIDE = 256  # pixels; of pictures that are shrunk because their files are larger
 
 
 def files_for(description: ModelDescription, *, samples: Sequence[bytes]) -> dict[str, Path | str]:
@@ -30,10 +33,12 @@ def files_for(description: ModelDescription, *, samples: Sequence[bytes]) -> dic
 
     Args:
         description: the model.
-        samples: image files to show as requests; a gray picture when there are none.
+        samples: readable image files to show as requests, large ones shrunk; a gray picture when
+            there are none.
     """
     schema = input_schema(description.classes)
-    images = list(samples)[:_MOST_SAMPLES] or [_gray_picture(description.input_size)]
+    images = [_shrunk(data) for data in samples[:_MOST_SAMPLES]]
+    images = images or [_gray_picture(description.input_size)]
     records = [
         {"image": base64.b64encode(data).decode("ascii"), "id": index, "category": None}
         for index, data in enumerate(images)
@@ -74,6 +79,18 @@ def _column(
         "elementType": {"typeName": type_name, "isNullable": not is_feature},
     }
     return {**column, "properties": properties} if properties else column
+
+
+def _shrunk(data: bytes) -> bytes:
+    """Return a small image file: photographs of megabytes would make a sample that nobody reads."""
+    if len(data) <= _MOST_SAMPLE_BYTES:
+        return data
+    side = (_SAMPLE_SIDE, _SAMPLE_SIDE)
+    image = decode(data, at_least=side).image
+    image.thumbnail(side)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def _gray_picture(size: tuple[int, int]) -> bytes:

@@ -6,9 +6,9 @@ import contextlib
 import copy
 import logging
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def export(
     description: ModelDescription,
     out: Path,
     *,
-    samples: list[bytes] | None = None,
+    samples: Sequence[bytes] = (),
     progress: Progress = SILENCE,
 ) -> ImageModel:
     """Save a trained network as an image model.
@@ -41,11 +41,12 @@ def export(
         network: takes float32 (images, 3, height, width), returns logits (images, classes).
         description: what `model.json` will say.
         out: the folder to write.
-        samples: up to three image files of the training set, for `_samples.json`.
+        samples: up to three image files, for `_samples.json`.
         progress: is told which step runs.
 
     Raises:
-        OperationFailed: the ONNX file does not compute what the network does.
+        OperationFailed: the network cannot be exported, or the ONNX file does not compute what it
+            does.
         AlreadyExists, CannotWrite: `out` cannot be written.
     """
     image_model.check_target(out)
@@ -60,7 +61,7 @@ def export(
         weights = Path(temporary) / image_model.WEIGHTS
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
         content: dict[str, Path | str] = {image_model.ONNX: onnx, image_model.WEIGHTS: weights}
-        content |= entry_script.files_for(description, samples=samples or [])
+        content |= entry_script.files_for(description, samples=samples)
         return image_model.save(out, description, content)
 
 
@@ -75,20 +76,47 @@ def to_onnx(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> N
     import torch
 
     example = torch.zeros((2, 3, *input_size))
-    with _quiet():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            input_names=["image"],
-            output_names=["logits"],
-            opset_version=_OPSET,
-            dynamic_shapes=({0: torch.export.Dim("images")},),
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=["image"],
+                output_names=["logits"],
+                opset_version=_OPSET,
+                dynamic_shapes=({0: torch.export.Dim("images")},),
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises whatever the network's code does
+        raise _failed("expected torch to export the network", _reason(error)) from error
     if program is None:
-        raise errors.OperationFailed("expected torch to export the network to ONNX", got="nothing")
+        raise _failed("expected torch to export the network", "nothing")
+    _strip(program.model)
     program.save(path, external_data=False)
+
+
+def _strip(model: Any) -> None:
+    """Remove the exporter's notes: they name the folders of the machine that it runs on."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+    for value in (*model.graph.initializers.values(), *model.graph.inputs, *model.graph.outputs):
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+
+
+def check_exportable(network: nn.Module, *, input_size: tuple[int, int]) -> None:
+    """Export a network for trial, so that nobody trains for hours what cannot be saved.
+
+    Raises:
+        OperationFailed: it cannot be exported, or the ONNX file does not compute what it does.
+    """
+    network = copy.deepcopy(network).eval()
+    with tempfile.TemporaryDirectory() as temporary:
+        onnx = Path(temporary) / image_model.ONNX
+        to_onnx(network, onnx, input_size=input_size)
+        check_parity(network, onnx, input_size=input_size)
 
 
 def check_parity(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> float:
@@ -109,13 +137,23 @@ def check_parity(network: nn.Module, path: Path, *, input_size: tuple[int, int])
     (got,) = open_session(path).run(None, {"image": images})
     difference = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-12))
     if not difference <= _TOLERANCE:  # also true of NaN
-        raise errors.OperationFailed(
+        raise _failed(
             f"expected the exported network to agree with torch within {_TOLERANCE:g}",
-            where="ONNX export",
-            got=f"a relative difference of {difference:g}",
-            action="Report this with the architecture's name and the versions of torch and onnx.",
+            f"a relative difference of {difference:g}",
         )
     return difference
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of the first error: those raised on top of it give general advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _failed(expected: str, got: str) -> errors.OperationFailed:
+    action = "Report this with the architecture's name and the versions of torch and onnx."
+    return errors.OperationFailed(expected, where="ONNX export", got=got, action=action)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,14 @@ against the digest in `model.json` before it is used.
 
 from __future__ import annotations
 
+import collections
 import datetime
+import errno
 import hashlib
-import zipfile
-from collections.abc import Mapping, Sequence
+import json
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 import calotype
 from calotype import errors, files
 from calotype.images.preprocess import Preprocessing
+from calotype.models import package
+from calotype.models.foreign import not_a_model
+from calotype.models.package import corrupt
 
 MODEL_JSON = "model.json"
 ONNX = "model.onnx"
@@ -62,7 +69,6 @@ class ModelDescription(_Stored):
 
     format_version: Literal[1] = _FORMAT_VERSION
     task: Literal["image_classification"] = "image_classification"
-    is_trained: bool = True
     architecture: Architecture
     classes: tuple[str, ...] = Field(min_length=1)
     input_size: tuple[int, int]
@@ -90,7 +96,7 @@ class ModelDescription(_Stored):
             raise ValueError("class names that all differ")
         if self.input_size != self.preprocessing.input_size:
             raise ValueError("an input size that equals what the preprocessing makes")
-        if any(Path(name).name != name for name in self.files):
+        if any(name in ("", ".", "..") or "/" in name or "\\" in name for name in self.files):
             raise ValueError("plain file names")
         return self
 
@@ -125,20 +131,16 @@ class ImageModel:
             from calotype.models.imagenet import make_once
 
             path = make_once()
-        if path.suffix == ".calotype" and path.is_file():
-            path = _unpack(path)
-        folder = path.parent if path.suffix == ".onnx" else path
-        if not (folder / MODEL_JSON).is_file():
-            raise _not_a_model(path)
-        data = (folder / MODEL_JSON).read_bytes()
-        description = _parse(data, folder)
-        if not description.is_trained:
-            raise errors.InvalidModel(
-                "expected a trained image model",
-                where=str(path),
-                got="an untrained one",
-                action="Train it first with 'calotype train'.",
-            )
+        folder = path
+        if path.suffix == package.SUFFIX and path.is_file():
+            folder = package.unpack(path, required=MODEL_JSON)
+        elif path.name == ONNX:
+            folder = path.parent
+        try:
+            data = (folder / MODEL_JSON).read_bytes()
+        except OSError as error:
+            raise not_a_model(path) from error
+        description = _parse(data, folder / MODEL_JSON)
         return cls(folder, description, digest=hashlib.sha256(data).hexdigest())
 
     @property
@@ -180,9 +182,9 @@ class ImageModel:
         path = self.path / name
         expected = self.description.files.get(name)
         if expected is None or not path.is_file():
-            raise _corrupt(path, "a model with this file", "none")
+            raise corrupt(path, "a model with this file", "none")
         if files.sha256(path) != expected:
-            raise _corrupt(path, "the content that model.json has the digest of", "another")
+            raise corrupt(path, "the content that model.json has the digest of", "another")
         return path
 
     def verify(self) -> None:
@@ -201,7 +203,7 @@ class ImageModel:
         """
         target = self.path / name
         with files.aside(target) as temporary:
-            temporary.write_bytes(content.read_bytes())
+            shutil.copyfile(content, temporary)
         digests = {**self.description.files, name: files.sha256(target)}
         return self.with_description(files=digests, **changes)
 
@@ -230,7 +232,8 @@ def save(out: Path, description: ModelDescription, content: Mapping[str, Path | 
             if isinstance(source, str):
                 (folder / name).write_text(source, encoding="utf-8")
             else:
-                (folder / name).write_bytes(source.read_bytes())
+                shutil.copyfile(source, folder / name)
+            files.flush(folder / name)
         complete = description.model_copy(
             update={
                 "files": {name: files.sha256(folder / name) for name in content},
@@ -243,17 +246,50 @@ def save(out: Path, description: ModelDescription, content: Mapping[str, Path | 
 
 
 def check_target(out: Path) -> None:
-    """Refuse to write a model over anything but an earlier model.
+    """Check that a model can be written to `out`: a new place, an empty folder, an earlier model.
 
     Raises:
-        AlreadyExists: `out` holds something that is not a model.
+        AlreadyExists: `out` holds something else, or other files beside an earlier model.
+        CannotWrite: a part of the path is a file, or may not be written to.
     """
-    if out.exists() and not (out / MODEL_JSON).is_file() and (out.is_file() or any(out.iterdir())):
+    try:
+        names = {entry.name for entry in out.iterdir()}
+    except FileNotFoundError:
+        _check_writable(out)
+        return
+    except OSError as error:
+        if not out.is_file():
+            raise errors.write_error(error, where=str(out)) from error
+        names = {out.name}
+    _check_writable(out)
+    if foreign := names - _files_of_model(out) - {"__pycache__"}:  # where score.py was run
         raise errors.AlreadyExists(
             "expected a new folder, an empty one or an earlier model",
             where=str(out),
+            got=f"'{min(foreign)}'" + (f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""),
             action="Choose another folder.",
         )
+
+
+def _files_of_model(folder: Path) -> set[str]:
+    """Return the names of what a model in `folder` consists of; nothing when there is none.
+
+    Others call their files model.json too: TensorFlow.js does.
+    """
+    try:
+        document = json.loads((folder / MODEL_JSON).read_bytes())
+        return {MODEL_JSON, *document["files"]} if document["format_version"] else set()
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+
+
+def _check_writable(out: Path) -> None:
+    """Check before hours of training what can be known before: that the folder may be made."""
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise errors.write_error(OSError(errno.ENOTDIR, "a file"), where=str(out))
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise errors.write_error(OSError(errno.EACCES, "no right to write"), where=str(out))
 
 
 def read_classes(path: Path) -> list[str]:
@@ -269,20 +305,24 @@ def read_classes(path: Path) -> list[str]:
         raise errors.UnreadableFile(
             "expected a UTF-8 text file of class names", where=str(path), got=str(error)
         ) from error
-    names = files.read_json(path) if path.suffix == ".json" else text.splitlines()
-    return check_classes(names, where=str(path))
+    if path.suffix.lower() != ".json":
+        # Not splitlines: it would split names at rare characters that are no line ends.
+        return check_classes(text.rstrip("\n").split("\n"), where=str(path))
+    try:
+        return check_classes(json.loads(text), where=str(path))
+    except ValueError as error:
+        raise errors.UnparsableFile("expected JSON", where=str(path), got=str(error)) from error
 
 
-def check_classes(names: Sequence[Any], *, where: str) -> list[str]:
-    """Return class names after checking that they are distinct, non-empty strings."""
+def check_classes(names: Any, *, where: str) -> list[str]:
+    """Return class names after checking that they are distinct, non-empty texts."""
     problem = ""
-    if not isinstance(names, list) or not names:
+    if not isinstance(names, list | tuple) or not names:
         problem = "no list of names"
-    elif any(not isinstance(name, str) or not name for name in names):
+    elif any(not isinstance(name, str) or not name.strip() for name in names):
         problem = "a name that is empty or not text"
     elif len(set(names)) != len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        problem = f"'{repeated}' twice"
+        problem = f"'{collections.Counter(names).most_common(1)[0][0]}' twice"
     if problem:
         raise errors.UnparsableFile(
             "expected distinct class names in index order, one a line or as a JSON list",
@@ -292,65 +332,18 @@ def check_classes(names: Sequence[Any], *, where: str) -> list[str]:
     return list(names)
 
 
-def _parse(data: bytes, folder: Path) -> ModelDescription:
+def _parse(data: bytes, path: Path) -> ModelDescription:
     try:
         return ModelDescription.model_validate_json(data)
     except ValidationError as invalid:
         detail = invalid.errors()[0]
+        if detail["loc"] == ("format_version",):
+            raise errors.CorruptModel(
+                f"expected a model of format version {_FORMAT_VERSION}",
+                where=str(path),
+                got=repr(detail["input"]),
+                action="Use the version of Calotype that made it, or a later one.",
+            ) from None
         place = ".".join(str(part) for part in detail["loc"])
         got = f"{place}: {detail['msg']}" if place else detail["msg"]
-        raise _corrupt(folder / MODEL_JSON, "a model description of format 1", got) from None
-
-
-def _corrupt(path: Path, expected: str, got: str) -> errors.CorruptModel:
-    action = "Copy the model again from where it came, or train it again."
-    return errors.CorruptModel(f"expected {expected}", where=str(path), got=got, action=action)
-
-
-def _not_a_model(path: Path) -> errors.InvalidModel:
-    """Say what is at `path` instead of an image model, and what to do about it."""
-    got, action = "no such file or folder", "Check the path."
-    if path.suffix in (".pkl", ".pickle", ".joblib"):
-        got, action = "a classic (pickled) model", "Score tables with the Score Model module."
-    elif path.suffix in (".onnx", ".safetensors", ".pth", ".pt"):
-        got = "weights without a model.json beside them" if path.exists() else got
-        action = "Make a model of it: 'calotype model import FILE --classes FILE --out MODEL'."
-    elif (path / "_meta.yaml").is_file() or (path / "model_spec.yaml").is_file():
-        got, action = _describe_original(path)
-    elif (path / "image_directory.json").is_file():
-        got, action = "an image directory", "Exchange the model and the images."
-    elif path.exists():
-        got = "a folder or file without model.json"
-        action = "Train a model with 'calotype train', or import one with 'calotype model import'."
-    return errors.InvalidModel(
-        "expected a trained image model", where=str(path), got=got, action=action
-    )
-
-
-def _describe_original(path: Path) -> tuple[str, str]:
-    spec = path / "model_spec.yaml"
-    text = spec.read_text(encoding="utf-8", errors="replace") if spec.is_file() else ""
-    if "pytorch" not in text:
-        return "a classic (tabular) model", "Score tables with the Score Model module."
-    return (
-        "a model directory of the retired designer",
-        "Import it: 'calotype model import DIR --out MODEL'.",
-    )
-
-
-def _unpack(archive: Path) -> Path:
-    """Unpack a `.calotype` file into the user's cache, once per content."""
-    folder = files.user_cache() / "models" / files.sha256(archive)
-    if folder.is_dir():
-        return folder
-    try:
-        with zipfile.ZipFile(archive) as package, files.folder_aside(folder) as target:
-            for member in package.infolist():
-                if Path(member.filename).name != member.filename:
-                    raise _corrupt(archive, "a flat archive", f"the member '{member.filename}'")
-                with package.open(member) as source, (target / member.filename).open("wb") as out:
-                    while chunk := source.read(1 << 20):
-                        out.write(chunk)
-    except zipfile.BadZipFile as error:
-        raise _corrupt(archive, "a zip archive", str(error)) from error
-    return folder
+        raise corrupt(path, "a model description of format 1", got) from None

@@ -7,9 +7,10 @@ to convert them; the result stays in the user's cache and needs none of them.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from calotype import files
+from calotype import errors, files
 from calotype.images.preprocess import Preprocessing
 from calotype.images.transformation import Transformation
 from calotype.models import architectures, image_model, pretrained
@@ -17,6 +18,7 @@ from calotype.models.image_model import Architecture, ModelDescription
 
 NAME = "efficientnet_lite0"
 _FOLDER = "imagenet-efficientnet_lite0-1"  # the number changes when the conversion does
+_LOOK_EVERY_S = 0.2
 
 
 def make_once() -> Path:
@@ -27,9 +29,14 @@ def make_once() -> Path:
         WeightsNotFound: it is not there yet, and neither are the weights.
     """
     folder = files.user_cache() / "models" / _FOLDER
-    if not (folder / image_model.MODEL_JSON).is_file():
-        with files.locked(folder.with_suffix(".lock"), what=str(folder)):
-            _make(folder)
+    made = folder / image_model.MODEL_JSON
+    while not made.is_file():
+        try:
+            with files.locked(folder.with_suffix(".lock"), what=str(folder)):
+                if not made.is_file():
+                    _make(folder)
+        except errors.Busy:  # another process makes it: wait until it has, or has given up
+            time.sleep(_LOOK_EVERY_S)
     return folder
 
 
@@ -46,11 +53,11 @@ def _make(folder: Path) -> None:
     pretrained.load_into(network, NAME, weights, keep_head=True)
     normalization = architectures.normalization_of(NAME)
     preprocessing = Preprocessing.of_transformation(
-        Transformation(), mean=normalization.mean, std=normalization.std
+        Transformation.of({}), mean=normalization.mean, std=normalization.std
     )
     description = ModelDescription(
         architecture=Architecture(name=NAME),
-        classes=_distinct(classes),
+        classes=tuple(classes),
         input_size=preprocessing.input_size,
         preprocessing=preprocessing,
         metrics={"published_top_1_accuracy": 0.751},
@@ -59,10 +66,3 @@ def _make(folder: Path) -> None:
         licenses={"weights": "Apache-2.0"},
     )
     export(network, description, folder)
-
-
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """Return ImageNet's class names; the two that occur twice get their index for a surname."""
-    return tuple(
-        name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)
-    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calotype import errors
 from calotype.images.preprocess import Preprocessing
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 ChannelOrder = Literal["RGB", "BGR"]
+Layout = Literal["NCHW", "NHWC"]
+
+_DEFAULT_SIZE = (224, 224)
+_SUFFIXES = (".onnx", *pretrained.SUFFIXES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +33,13 @@ class ImportOptions:
 
     Attributes:
         architecture: the network of a state dictionary.
-        resize: length of the shorter side before the crop, in pixels (default: the input side
-            times 256 / 224, the usual ratio).
+        resize: length of the shorter side before the crop, in pixels (default: the longer side of
+            the input times 256 / 224, the usual ratio).
         input_size: height and width of the network's input, in pixels, where the file leaves it
             open (default: 224 x 224).
-        mean: subtracted per channel, RGB order, scale 0-1.
-        std: divided by per channel, RGB order, scale 0-1.
+        mean: subtracted per channel, RGB order, scale 0-1 (default: what the architecture's
+            pretrained weights expect, or ImageNet's).
+        std: divided by per channel, RGB order, scale 0-1 (default: likewise).
         channel_order: what the network takes.
         output: whether the network's outputs are logits or probabilities.
     """
@@ -69,26 +75,28 @@ def import_model(
         UnreadableFile: there is no such file.
         CorruptModel: the file is damaged, or is not what its suffix says.
         InvalidModel: the network does not map images to one score per class.
-        UnparsableValue: the architecture is missing or unknown.
+        ParameterError: the architecture is missing or unknown, or a size or number is unusable.
+        AlreadyExists, CannotWrite: `out` cannot be written.
     """
     options = options or ImportOptions()
     image_model.check_target(out)
+    classes = image_model.check_classes(classes, where="class names")
     if not file.is_file():
         raise errors.UnreadableFile(
-            "expected a weights file (.onnx, .safetensors, .pth, .pt)",
+            f"expected a weights file ({', '.join(_SUFFIXES)})",
             where=str(file),
             got="a folder" if file.is_dir() else "no such file",
         )
+    if file.suffix.lower() not in _SUFFIXES:
+        raise errors.UnparsableFile(
+            f"expected a file named {', '.join(_SUFFIXES)}",
+            where=str(file),
+            got=f"'{file.suffix}'",
+            action="Export the network to ONNX in its own framework.",
+        )
     if file.suffix.lower() == ".onnx":
         return _import_onnx(file, classes, out, options)
-    if file.suffix.lower() in (".safetensors", ".pth", ".pt"):
-        return _import_state(file, classes, out, options, progress)
-    raise errors.UnparsableFile(
-        "expected a file named .onnx, .safetensors, .pth or .pt",
-        where=str(file),
-        got=f"'{file.suffix}'",
-        action="Export the network to ONNX in its own framework.",
-    )
+    return _import_state(file, classes, out, options, progress)
 
 
 def _import_onnx(
@@ -96,22 +104,21 @@ def _import_onnx(
 ) -> ImageModel:
     # From its content, so that a file which wants weights from other files is refused here.
     session = open_session(file.read_bytes(), where=str(file))
-    signature = _signature(session, file, options)
+    network = _network_of(session, file, options, classes=len(classes))
     preprocessing = _preprocessing(
-        options, signature.input_size, layout=signature.layout, architecture=None
+        options, network.input_size, architectures.Normalization(), layout=network.layout
     )
-    outputs = _try(session, file, signature)
+    is_batch_dynamic, outputs = _try(session, file, network)
     _check_class_count(file, outputs.shape[1], classes)
-    output = options.output or ("probabilities" if _are_probabilities(outputs) else "logits")
     description = ModelDescription(
         architecture=Architecture(name="onnx", arguments={"file": file.name}),
         classes=tuple(classes),
         input_size=preprocessing.input_size,
         preprocessing=preprocessing,
-        input_name=signature.input_name,
-        output_name=signature.output_name,
-        output=output,
-        is_batch_dynamic=signature.is_batch_dynamic,
+        input_name=network.input_name,
+        output_name=network.output_name,
+        output=options.output or ("probabilities" if _are_probabilities(outputs) else "logits"),
+        is_batch_dynamic=is_batch_dynamic,
         versions={"onnxruntime": import_onnxruntime().__version__},
     )
     content: dict[str, Path | str] = {image_model.ONNX: file}
@@ -121,65 +128,110 @@ def _import_onnx(
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class _Network:
     """What an ONNX file takes and gives."""
 
     input_name: str
     output_name: str
-    layout: Literal["NCHW", "NHWC"]
+    layout: Layout
     input_size: tuple[int, int]
-    is_batch_dynamic: bool
+    has_free_batch: bool
 
-    def input_shape(self, images: int) -> tuple[int, ...]:
-        if self.layout == "NCHW":
-            return (images, 3, *self.input_size)
-        return (images, *self.input_size, 3)
+    def noise(self, images: int) -> NDArray[np.float32]:
+        sides = (3, *self.input_size) if self.layout == "NCHW" else (*self.input_size, 3)
+        random = np.random.default_rng(0)
+        return random.standard_normal((images, *sides), dtype=np.float32)
 
 
-def _signature(session: InferenceSession, file: Path, options: ImportOptions) -> _Signature:
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+def _network_of(
+    session: InferenceSession, file: Path, options: ImportOptions, *, classes: int
+) -> _Network:
+    inputs = session.get_inputs()
     shape: list[Any] = list(inputs[0].shape) if len(inputs) == 1 else []
-    if len(shape) != 4 or inputs[0].type != "tensor(float)" or 3 not in (shape[1], shape[3]):
+    layout = _layout_of(shape)
+    if layout is None or inputs[0].type != "tensor(float)":
         found = "; ".join(f"{one.name}: {one.type} {one.shape}" for one in inputs)
         raise _not_for_images(
             file, "one float input of shape (images, 3, height, width) or channels last", found
         )
-    layout = "NCHW" if shape[1] == 3 else "NHWC"
-    sides = shape[2:] if layout == "NCHW" else shape[1:3]
-    height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
-    given = options.input_size or (224, 224)
-    size = (height or given[0], width or given[1])
-    if options.input_size not in (None, size):
-        raise _not_for_images(file, f"an input of {options.input_size} pixels", str(size))
-    return _Signature(
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise _not_for_images(file, "a batch size that is free, or 1", str(shape[0]))
+    return _Network(
         input_name=inputs[0].name,
-        output_name=outputs[0].name,
+        output_name=_output_of(session, classes),
         layout=layout,
-        input_size=size,
-        is_batch_dynamic=not isinstance(shape[0], int),
+        input_size=_input_size(file, shape[2:] if layout == "NCHW" else shape[1:3], options),
+        has_free_batch=not isinstance(shape[0], int),
     )
 
 
-def _try(session: InferenceSession, file: Path, signature: _Signature) -> np.ndarray[Any, Any]:
-    """Run the network on noise; a network that cannot do that cannot score photographs."""
-    images = 2 if signature.is_batch_dynamic else 1
-    shape = signature.input_shape(images)
-    noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+def _layout_of(shape: list[Any]) -> Layout | None:
+    """Return where the three channels are; first, when the file leaves all sides open."""
+    if len(shape) != 4:
+        return None
+    if shape[1] == 3 or not any(isinstance(side, int) for side in shape[1:]):
+        return "NCHW"
+    return "NHWC" if shape[3] == 3 else None
+
+
+def _input_size(file: Path, sides: list[Any], options: ImportOptions) -> tuple[int, int]:
+    given = options.input_size or _DEFAULT_SIZE
+    height, width = (
+        side if isinstance(side, int) else wanted for side, wanted in zip(sides, given, strict=True)
+    )
+    if options.input_size not in (None, (height, width)):
+        raise _not_for_images(file, f"an input of {options.input_size} pixels", f"{sides}")
+    return height, width
+
+
+def _output_of(session: InferenceSession, classes: int) -> str:
+    """Return the first output with one number per class, of those that a network may have."""
+    outputs = session.get_outputs()
+    fitting = (one.name for one in outputs if len(one.shape) > 1 and one.shape[1] == classes)
+    return next(fitting, outputs[0].name)
+
+
+def _try(
+    session: InferenceSession, file: Path, network: _Network
+) -> tuple[bool, NDArray[np.floating]]:
+    """Run the network on noise; one that cannot do that cannot score photographs.
+
+    Returns:
+        Whether it takes several images at a time without mixing them up, and its outputs for some,
+        shape (images, numbers).
+    """
+    noise = network.noise(2)
+    one = _run(session, file, network, noise[:1])
+    if not network.has_free_batch:
+        return False, one
     try:
-        (outputs,) = session.run([signature.output_name], {signature.input_name: noise})
+        two = _run(session, file, network, noise)
+    except errors.ModelError:  # an operation inside has room for one image only
+        return False, one
+    return bool(np.allclose(two[:1], one, rtol=1e-3, atol=1e-4)), one
+
+
+def _run(
+    session: InferenceSession, file: Path, network: _Network, images: NDArray[np.float32]
+) -> NDArray[np.floating]:
+    try:
+        (outputs,) = session.run([network.output_name], {network.input_name: images})
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise errors.CorruptModel(
             "expected a network that runs", where=str(file), got=str(error).splitlines()[0]
         ) from error
     outputs = np.asarray(outputs)
-    if outputs.dtype.kind != "f" or outputs.size % images or outputs.shape[0] != images:
+    is_row_each = outputs.ndim > 1 and outputs.shape[0] == len(images)
+    if outputs.dtype.kind != "f" or not is_row_each:
         raise _not_for_images(
             file, "one row of scores per image", f"{outputs.dtype} {outputs.shape}"
         )
-    return outputs.reshape(images, -1)
+    if not np.isfinite(outputs).all():
+        raise _not_for_images(file, "finite scores for any image", "infinite ones, or none")
+    return outputs.reshape(len(images), -1)
 
 
-def _are_probabilities(outputs: np.ndarray[Any, Any]) -> bool:
+def _are_probabilities(outputs: NDArray[np.floating]) -> bool:
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-3))
 
 
@@ -193,46 +245,49 @@ def _import_state(
             got="none",
             action="Add --architecture, for example resnet18.",
         )
-    from calotype.models.export import export
-
-    network = architectures.build(options.architecture, classes=len(classes))
+    architecture = options.architecture
+    network = architectures.build(architecture, classes=len(classes))
     state = pretrained.rename(pretrained.read_state(file), network)
-    head = architectures.head_name(network, options.architecture)
-    weight = state.get(f"{head}.weight")
-    if weight is not None:
+    (head, *_) = architectures.head_names(network, architecture)
+    if (weight := state.get(f"{head}.weight")) is not None:
         _check_class_count(file, weight.shape[0], classes)
-    pretrained.load_into(network, options.architecture, file, keep_head=True)
+    pretrained.load_state(network, architecture, state, file, keep_head=True)
     preprocessing = _preprocessing(
-        options, options.input_size or (224, 224), architecture=options.architecture
+        options,
+        options.input_size or _DEFAULT_SIZE,
+        architectures.normalization_of(architecture),
+        layout="NCHW",
     )
+    size = preprocessing.input_size
+    architectures.check_fit(network, architecture, classes=len(classes), input_size=size)
     description = ModelDescription(
-        architecture=Architecture(name=options.architecture),
+        architecture=Architecture(name=architecture),
         classes=tuple(classes),
-        input_size=preprocessing.input_size,
+        input_size=size,
         preprocessing=preprocessing,
         training={"imported_from": file.name},
     )
+    from calotype.models.export import export
+
     return export(network, description, out, progress=progress)
 
 
 def _preprocessing(
     options: ImportOptions,
     input_size: tuple[int, int],
+    normalization: architectures.Normalization,
     *,
-    architecture: str | None,
-    layout: Literal["NCHW", "NHWC"] = "NCHW",
+    layout: Layout,
 ) -> Preprocessing:
-    normalization = (
-        architectures.normalization_of(architecture)
-        if architecture is not None
-        else architectures.Normalization()
-    )
     mean, std = options.mean or normalization.mean, options.std or normalization.std
+    if min(std) <= 0:
+        raise errors.NotGreater("must be greater than 0", where="parameter 'std'", got=str(std))
     if options.channel_order == "BGR":
         mean, std = mean[::-1], std[::-1]
+    resize = round(max(input_size) * 256 / 224) if options.resize is None else options.resize
     return Preprocessing.of(
         {
-            "resize": options.resize or round(min(input_size) * 256 / 224),
+            "resize": resize,
             "crop_height": input_size[0],
             "crop_width": input_size[1],
             "mean": mean,

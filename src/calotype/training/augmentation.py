@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import functional as torchvision_functional
 
-from calotype.images.decode import Picture, to_rgb
+from calotype.images.decode import Picture
 from calotype.images.preprocess import Preprocessing, Preprocessor
 from calotype.images.transformation import COLOR_JITTER_STRENGTH, Transformation
+
+# Annotated for tensors alone, these functions take Pillow images as well.
+functional: Any = torchvision_functional
 
 _Random = np.random.Generator
 _Step = Callable[[Image.Image, _Random], Image.Image]
@@ -41,50 +44,60 @@ class Augmentation:
 
     def __init__(self, transformation: Transformation, preprocessing: Preprocessing) -> None:
         self._transformation = transformation
-        self._crop = Preprocessor(preprocessing) if transformation.center_crop else None
-        self._steps = _steps(transformation, preprocessing)
+        self._steps = _steps(transformation)
+        draws_size = transformation.random_resized_crop or transformation.random_crop
+        # Where no random crop gives all images one size, the model's own preprocessing does.
+        is_cropped = transformation.center_crop or not draws_size
+        self._preprocessor = Preprocessor(preprocessing) if is_cropped else None
+        size = transformation.size if transformation.resize else None
+        self._resize = preprocessing.resize if is_cropped else size
 
     @property
     def needed_size(self) -> tuple[int, int] | None:
         """Width and height that a decoded JPEG must have at least (None: its full size)."""
-        wanted = self._transformation
-        return (2 * wanted.size, 2 * wanted.size) if wanted.resize else None
+        return (2 * self._resize, 2 * self._resize) if self._resize is not None else None
 
     def apply(self, picture: Picture, random: _Random) -> NDArray[np.uint8]:
         """Return values 0-255, shape (height, width, 3), RGB."""
-        if self._crop is not None:
-            image = Image.fromarray(self._crop.crop(picture))
+        if self._preprocessor is not None:
+            image = Image.fromarray(self._preprocessor.crop(picture))
         else:
-            image = to_rgb(picture.image)
-            if self._transformation.resize:
-                image = _bilinear(image, self._transformation.size)
+            image = self._uncropped(picture)
         for step in self._steps:
             image = step(image, random)
         pixels = np.asarray(image)
         return _erase(pixels, random) if self._transformation.random_erasing else pixels
 
+    def _uncropped(self, picture: Picture) -> Image.Image:
+        """Do what `Preprocessor.crop` does, but for the crop."""
+        image = picture.image
+        if self._resize is not None:
+            image = functional.resize(image, [self._resize], InterpolationMode.BILINEAR)
+        if self._transformation.grayscale:
+            image = _gray(image)
+        if self._transformation.pad:
+            image = functional.pad(image, [self._transformation.padding])
+        return image
 
-def _steps(wanted: Transformation, preprocessing: Preprocessing) -> list[_Step]:
+
+def _steps(wanted: Transformation) -> list[_Step]:
     """Return the random steps in their fixed order."""
-    height, width = preprocessing.input_size
-    has_size = wanted.center_crop or wanted.random_resized_crop or wanted.random_crop
     known: list[tuple[bool, _Step]] = [
         (wanted.color_jitter, _jitter),
         (wanted.random_resized_crop, _resized_crop(wanted.random_size)),
         (wanted.random_crop, _crop(wanted.random_crop_size)),
-        (not has_size, lambda image, _: functional.center_crop(image, [height, width])),
         (wanted.random_horizontal_flip, _sometimes(0.5, functional.horizontal_flip)),
         (wanted.random_vertical_flip, _sometimes(0.5, functional.vertical_flip)),
         (wanted.random_rotation, _rotation(wanted.random_rotation_degrees)),
         (wanted.random_affine, _rotation(wanted.random_affine_degrees)),
-        (wanted.random_grayscale, _sometimes(0.1, lambda i: i.convert("L").convert("RGB"))),
+        (wanted.random_grayscale, _sometimes(0.1, _gray)),
         (wanted.random_perspective, _perspective),
     ]
     return [step for is_on, step in known if is_on]
 
 
-def _bilinear(image: Image.Image, size: int) -> Image.Image:
-    return functional.resize(image, [size], InterpolationMode.BILINEAR)
+def _gray(image: Image.Image) -> Image.Image:
+    return image.convert("L").convert("RGB")
 
 
 def _sometimes(probability: float, change: Callable[[Image.Image], Image.Image]) -> _Step:
@@ -162,7 +175,7 @@ def _erase(pixels: NDArray[np.uint8], random: _Random) -> NDArray[np.uint8]:
     height, width, _ = pixels.shape
     for _ in range(10):
         area = height * width * random.uniform(*_ERASED_AREA)
-        aspect = math.exp(random.uniform(*(math.log(bound) for bound in _ERASED_ASPECT)))
+        aspect = math.exp(random.uniform(math.log(_ERASED_ASPECT[0]), math.log(_ERASED_ASPECT[1])))
         tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if tall < height and wide < width:
             top = int(random.integers(height - tall, endpoint=True))

@@ -88,19 +88,21 @@ class LabeledImages:
     ) -> Iterator[Batch]:
         """Give every image once, shuffled and augmented as `seed` and `epoch` say.
 
-        A last batch of one image is left out: batch norm cannot be trained on it.
+        A batch of one image, at the end or because its others cannot be read, is left out unless
+        `size` is 1: batch norm cannot be trained on it.
         """
         order = np.random.default_rng((seed, epoch)).permutation(len(self))
-        if len(order) % size == 1 and len(order) > 1:
-            order = order[:-1]
 
         def load(index: int) -> NDArray[np.float32] | None:
-            return self._augmented(index, augmentation, np.random.default_rng((seed, epoch, index)))
+            # From 1 on: numpy takes (seed, epoch, 0) for (seed, epoch), which made the order.
+            random = np.random.default_rng((seed, epoch, index + 1))
+            return self._augmented(index, augmentation, random)
 
-        return self._batches(pool, order, size, load)
+        batches = self._batches(pool, order, size, load)
+        return (batch for batch in batches if len(batch.targets) > 1 or size == 1)
 
     def batch_count(self, size: int) -> int:
-        """Return how many batches `training_batches` gives."""
+        """Return how many batches `training_batches` gives when all images can be read."""
         return len(self) // size + (len(self) % size > 1)
 
     def file(self, index: int) -> bytes:

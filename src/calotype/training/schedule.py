@@ -13,13 +13,13 @@ _MOST_NORM = 5.0
 
 
 def optimizer_for(
-    network: nn.Module, head: str, learning_rate: float, is_fine_tuning: bool
+    network: nn.Module, heads: tuple[str, ...], learning_rate: float, is_fine_tuning: bool
 ) -> torch.optim.Optimizer:
     """Return SGD for training from scratch, as documented, or AdamW for fine-tuning.
 
     Args:
         network: what is trained.
-        head: the name of its last layer.
+        heads: what the names of its last layers' parameters begin with.
         learning_rate: the highest rate; pretrained layers get a fifth of it.
         is_fine_tuning: whether the network starts from pretrained weights.
     """
@@ -28,11 +28,11 @@ def optimizer_for(
             network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4
         )
     named = list(network.named_parameters())
-    of_head = [parameter for name, parameter in named if name.startswith(f"{head}.")]
-    others = [parameter for name, parameter in named if not name.startswith(f"{head}.")]
+    of_heads = [parameter for name, parameter in named if name.startswith(heads)]
+    others = [parameter for name, parameter in named if not name.startswith(heads)]
     return torch.optim.AdamW(
         [
-            {"params": of_head, "lr": learning_rate},
+            {"params": of_heads, "lr": learning_rate},
             {"params": others, "lr": learning_rate * _BACKBONE_RATE},
         ],
         weight_decay=0.01,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from calotype.images.formats import has_image_extension
 from calotype.images.sources.source import (
     CHUNK_FILES,
     Candidate,
@@ -17,7 +16,9 @@ from calotype.images.sources.source import (
     Reason,
     Refused,
     file_fingerprint,
+    folder_refusal,
     is_utf8,
+    refusal,
 )
 
 
@@ -46,6 +47,7 @@ class FolderSource:
     """A folder tree: sorted by name, the files of a folder before its sub-folders.
 
     Symbolic links are followed to files and folders; a link to a folder that it lies in is not.
+    The names of one folder at a time are held in memory.
     """
 
     location: Path
@@ -53,9 +55,17 @@ class FolderSource:
     categories: list[str] | None = None
     fingerprint: str | None = None
 
-    def locate(self, container: str | None) -> Path:
-        """Return the folder itself: there are no containers."""
+    @property
+    def root(self) -> Path:
+        """The folder itself."""
         return self.location
+
+    def locate(self, container: str) -> Path:
+        """Return the file of that name; a folder has no containers."""
+        return self.location / container
+
+    def prepare(self) -> None:
+        """Do nothing."""
 
     def chunks(self, *, left_out: Collection[Path] = ()) -> Iterator[Chunk]:
         """Yield the files in order; see `Source.chunks`."""
@@ -105,7 +115,7 @@ class FolderSource:
                 yield Chunk(refused=[Refused(prefix + n, folder.reason) for n in names])
         ancestors = (here, folder.ancestors)
         subfolders += [
-            _Folder(prefix + name, folder.reason or _folder_refusal(name), ancestors)
+            _Folder(prefix + name, folder.reason or folder_refusal(name), ancestors)
             for name in listing.folders
         ]
 
@@ -123,9 +133,17 @@ class FileSource:
         """A digest of its size and time of modification."""
         return file_fingerprint(self.location)
 
-    def locate(self, container: str | None) -> Path:
-        """Return the folder of the file."""
+    @property
+    def root(self) -> Path:
+        """The folder of the file."""
         return self.location.parent
+
+    def locate(self, container: str) -> Path:
+        """Return the file of that name; an image file has no containers."""
+        return self.root / container
+
+    def prepare(self) -> None:
+        """Do nothing."""
 
     def chunks(self, *, left_out: Collection[Path] = ()) -> Iterator[Chunk]:
         """Yield the file."""
@@ -154,13 +172,8 @@ def _list(path: str) -> _Listing:
 
 
 def _file_refusal(entry: os.DirEntry[str]) -> Reason | None:
-    name = entry.name
-    if not name.isascii() and not is_utf8(name):
-        return Reason.NOT_UTF8
-    if name.startswith("."):
-        return Reason.HIDDEN
-    if not has_image_extension(name):
-        return Reason.WRONG_EXTENSION
+    if (reason := refusal(entry.name)) is not None:
+        return reason
     try:
         if entry.is_file():
             return None
@@ -174,14 +187,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _folder_refusal(name: str) -> Reason | None:
-    if not name.isascii() and not is_utf8(name):
-        return Reason.NOT_UTF8
-    if name == "__MACOSX":
-        return Reason.MACOSX
-    return Reason.HIDDEN if name.startswith(".") else None
 
 
 def _is_among(here: tuple[int, int], ancestors: tuple[object, ...]) -> bool:

@@ -33,8 +33,10 @@ class Reason(StrEnum):
     LINK_LOOP = "link loop"
     UNSAFE_PATH = "unsafe path"
     ENCRYPTED = "encrypted"
+    COMPRESSION = "unknown compression"
     MISSING = "missing"
     TWO_CATEGORIES = "two categories"
+    REPLACED = "replaced by a later file"
 
     @property
     def error_number(self) -> int | None:
@@ -48,6 +50,7 @@ _ERROR_NUMBERS: Final[dict[Reason, int]] = {
     Reason.NOT_REGULAR: 48,
     Reason.LINK_LOOP: 48,
     Reason.ENCRYPTED: 102,
+    Reason.COMPRESSION: 102,
     Reason.UNSAFE_PATH: 102,
     Reason.TOO_LARGE: 127,
 }
@@ -100,6 +103,11 @@ class Source(Protocol):
         ...
 
     @property
+    def root(self) -> Path:
+        """The folder that the paths of files are relative to."""
+        ...
+
+    @property
     def categories(self) -> list[str] | None:
         """All categories when the source lists them; None when folders name them."""
         ...
@@ -107,6 +115,10 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> str | None:
         """Changes with its content; None when that takes the state of each file."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what may take long before the first chunk: unpack a compressed archive."""
         ...
 
     def chunks(self, *, left_out: Collection[Path] = ()) -> Iterator[Chunk]:
@@ -117,8 +129,8 @@ class Source(Protocol):
         """
         ...
 
-    def locate(self, container: str | None) -> Path:
-        """Return the file of a container, or the folder that paths are relative to."""
+    def locate(self, container: str) -> Path:
+        """Return the file of a container, and make it if it is a copy that is gone."""
         ...
 
 
@@ -128,13 +140,21 @@ def refusal(path: str) -> Reason | None:
     >>> refusal("cats/.thumbs/1.jpg")
     <Reason.HIDDEN: 'hidden'>
     """
+    reason = folder_refusal(path)
+    if reason is None and not has_image_extension(path):
+        return Reason.WRONG_EXTENSION
+    return reason
+
+
+def folder_refusal(path: str) -> Reason | None:
+    """Return why everything in a folder of that path is refused; None if it is not."""
     if not path.isascii() and not is_utf8(path):
         return Reason.NOT_UTF8
     if "__MACOSX" in path and "__MACOSX" in path.split("/"):
         return Reason.MACOSX
     if path.startswith(".") or "/." in path:
         return Reason.HIDDEN
-    return None if has_image_extension(path) else Reason.WRONG_EXTENSION
+    return None
 
 
 def is_utf8(name: str) -> bool:
