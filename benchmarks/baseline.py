@@ -59,7 +59,8 @@ class Photographs(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         with Image.open(self._paths[index]) as image:
-            return self._transform(image.convert("RGB"))
+            transformed: torch.Tensor = self._transform(image.convert("RGB"))  # pyright: ignore
+            return transformed
 
 
 @torch.no_grad()

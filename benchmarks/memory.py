@@ -47,7 +47,7 @@ def measure(source: Path, out: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print both peaks and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     options = parser.parse_args()
     peaks: list[float] = []

@@ -54,7 +54,7 @@ def _mosaic(
     wide, tall = -(-size[0] // columns), -(-size[1] // rows)
     for column in range(columns):
         for row in range(rows):
-            photograph = photographs[random.integers(len(photographs))]
+            photograph = photographs[int(random.integers(len(photographs)))]
             canvas.paste(_cut(photograph, wide, tall, random), (column * wide, row * tall))
     return canvas
 

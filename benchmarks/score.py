@@ -93,9 +93,12 @@ def loader(model: Path, folder: Path, _: str) -> Callable[[], list[int]]:
     paths = sorted(folder.glob("*.jpg"))
     network, transform = baseline.load_network(model), baseline.transform_of(model)
     cores = torch.get_num_threads()
-    return lambda: (
-        baseline.score_with_loader(network, transform, paths, workers=cores).argmax(1).tolist()
-    )
+
+    def run() -> list[int]:
+        scored = baseline.score_with_loader(network, transform, paths, workers=cores)
+        return scored.argmax(1).tolist()
+
+    return run
 
 
 def calotype(model: Path, folder: Path, precision: str) -> Callable[[], list[int]]:
@@ -277,7 +280,7 @@ def compare_processes(model: Path, folder: Path, precisions: list[str], rounds: 
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="resnet18,resnet50")
     parser.add_argument("--sizes", default="500x375,3000x2000")
     parser.add_argument("--precisions", default=",".join(PRECISIONS))

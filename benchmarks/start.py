@@ -22,23 +22,20 @@ CACHE = Path(tempfile.gettempdir()) / "calotype-benchmarks"
 
 def main() -> None:
     """Print the median and the range, and whether torch was imported."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     ImageModel.load("imagenet")  # made once, not part of a start
     (photograph,) = photographs.write(CACHE / "one", count=1, size=(500, 375))
     times: list[float] = []
+    command = ["-m", "calotype", "-q", "score", "--model", "imagenet", "--images", str(photograph)]
     with tempfile.TemporaryDirectory() as folder:
         for index in range(options.rounds + 1):
             out = str(Path(folder) / str(index))
-            command = ["-m", "calotype", "-q", "score", "--model", "imagenet", "--out", out]
-            full = [sys.executable, *command, "--images", str(photograph)]
             started_s = time.perf_counter()
-            subprocess.run(full, check=True)
+            subprocess.run([sys.executable, *command, "--out", out], check=True)
             times.append(time.perf_counter() - started_s)
-        out = str(Path(folder) / "last")
-        command[-1] = out
-        importing = [sys.executable, "-X", "importtime", *command, "--images", str(photograph)]
+        importing = [sys.executable, "-X", "importtime", *command, "--out", f"{folder}/last"]
         done = subprocess.run(importing, capture_output=True, text=True, check=True)
     warm = times[1:]
     has_torch = bool(re.search(r"\| +torch$", done.stderr, re.MULTILINE))

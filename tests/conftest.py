@@ -14,6 +14,10 @@ from PIL import Image
 
 from calotype.models.image_model import ImageModel
 
+# Torch's threads of all workers and their subprocesses would fight for the machine's cores: many
+# times slower. Read when torch is loaded, and nothing has loaded it yet.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,9 +40,10 @@ def imagenet_model(shared_folder: Path) -> ImageModel:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test a cache of its own, and nobody the user's."""
+    """Give every test a cache of its own, and nobody the user's; torch has one too."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("CALOTYPE_CACHE", str(folder))
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
     return folder
 
 

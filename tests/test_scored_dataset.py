@@ -148,6 +148,14 @@ def test_strange_names_and_missing_categories_survive(
     assert rows.column_names == table.column_names
 
 
+def test_a_long_csv_with_line_breaks_in_paths_is_cut_nowhere(tmp_path: Path) -> None:
+    table = table_of(("a", "b"), ["a"] * 60_000)
+    paths = [f"line\nbreak {row}\n\n.jpg" for row in range(60_000)]
+    table = table.set_column(1, table.field(1), pa.array(paths))
+    write(tmp_path, table, "scored.csv")
+    assert read(ScoredDataset.load(tmp_path), "path").column(0).to_pylist() == paths
+
+
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20))
 @settings(max_examples=25)
 def test_csv_keeps_every_bit_of_a_probability(
@@ -162,19 +170,18 @@ def test_csv_keeps_every_bit_of_a_probability(
     assert read(ScoredDataset.load(folder), column).column(0).to_pylist() == probabilities
 
 
-def test_digits_of_another_program_are_kept(tmp_path: Path) -> None:
+def test_digits_and_names_of_another_program_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "foreign.csv"
     path.write_text(
-        "category,Scored Probabilities_01,Scored Probabilities_02,Scored Labels\n"
-        "01,0.123456789012345,0.876543210987655,02\n"
+        "category,Scored Probabilities_01,Scored Probabilities_NA,Scored Labels\n"
+        "01,0.123456789012345,0.876543210987655,NA\n"
+        "NA,1,0,01\n"
+        ",0.5,0.5,01\n"
     )
-    (row,) = read(ScoredDataset.load(path)).to_pylist()
-    assert row == {
-        "category": "01",
-        "Scored Probabilities_01": 0.123456789012345,
-        "Scored Probabilities_02": 0.876543210987655,
-        "Scored Labels": "02",
-    }
+    rows = read(ScoredDataset.load(path))
+    assert rows.column("category").to_pylist() == ["01", "NA", None]
+    assert rows.column("Scored Labels").to_pylist() == ["NA", "01", "01"]
+    assert rows.column("Scored Probabilities_01").to_pylist() == [0.123456789012345, 1, 0.5]
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])

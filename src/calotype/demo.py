@@ -131,7 +131,8 @@ class Demo:
         return training, validation, test
 
     def _train(self, training: ImageDirectory, validation: ImageDirectory) -> ImageModel:
-        from calotype.training.train import Network, TrainingParameters, train
+        from calotype.training.parameters import Network, TrainingParameters
+        from calotype.training.train import train
 
         with self._step("transform") as said:
             transformation = Transformation(size=160, crop_size=160, random_vertical_flip=True)
@@ -144,7 +145,7 @@ class Demo:
                 validation,
                 self._folder / "model",
                 transformation=transformation,
-                parameters=TrainingParameters(epochs=4, batch_size=32, learning_rate=0.002),
+                parameters=TrainingParameters(epochs=3, batch_size=32),
                 progress=self._progress,
             )
             model = add_measurements(model, validation)
@@ -169,10 +170,10 @@ class Demo:
         with self._step("evaluate") as said:
             evaluation = evaluate(scored.path, out=self._folder / "report")
             self._result.evaluation = evaluation
-            accuracy = evaluation.document["overall_accuracy"]
+            accuracy = evaluation.sets[0].estimates["overall_accuracy"]
             said.append(
-                f"accuracy {accuracy['value']:.1%} (95 % interval {accuracy['low']:.1%} to "
-                f"{accuracy['high']:.1%}); published {PUBLISHED_ACCURACY:.1%}"
+                f"accuracy {accuracy.value:.1%} (95 % interval {accuracy.low:.1%} to "
+                f"{accuracy.high:.1%}); published {PUBLISHED_ACCURACY:.1%}"
             )
 
     def _photographs(self) -> None:

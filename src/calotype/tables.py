@@ -75,9 +75,7 @@ def _parquet_batches(path: Path, *, columns: Sequence[str]) -> Iterator[RecordBa
 
     # pre_buffer keeps all that was read until the file is closed: the whole file in the end.
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns)):
-            # pyarrow takes "a.b" for a child of "a" and gives both, so choose once more by name.
-            yield batch.select(list(columns))
+        yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
 
 
 def _open_csv(path: Path, *, types: Mapping[str, ArrowType], columns: Sequence[str]) -> Any:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from calotype.cli.main import main
@@ -20,12 +19,8 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def calotype(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
+def calotype(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Give a function that runs the program and returns its exit code and both streams."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    torch.set_num_threads(1)  # the workers of a test run share the machine's cores
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["calotype", *map(str, arguments)])

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -338,7 +339,7 @@ def test_a_member_that_fails_leaves_nothing_in_the_tar(tmp_path: Path) -> None:
 
     with TarWriter(tmp_path / "a.tar") as tar:
         tar.add("first", b"1")
-        with pytest.raises(ValueError, match="^$"):
+        with pytest.raises(ValueError, match=r"^$"):
             tar.add_parts("second", failing(), size=100_000)
         offset = tar.add("third", b"3")
     assert (tmp_path / "a.tar").stat().st_size == 10240
@@ -434,7 +435,9 @@ def test_hidden_members_are_listed(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_", [1, 2], ids=["GNU", "pax"])
-def test_a_tar_with_a_member_of_nine_gigabytes(format_: int, photos: Path, tmp_path: Path) -> None:
+def test_a_tar_with_a_member_of_nine_gigabytes(
+    format_: Literal[1, 2], photos: Path, tmp_path: Path
+) -> None:
     large = tarfile.TarInfo("large.bin")
     large.size = 9 << 30  # more than the eleven octal digits of the size field can say
     with (tmp_path / "a.tar").open("wb") as file:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage
 import sklearn.datasets
+import torch
 from PIL import Image
 from torchvision import transforms
 
@@ -16,7 +18,7 @@ from calotype.images.decode import Picture
 from calotype.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Preprocessor
 from calotype.images.transformation import Transformation
 
-UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 def photographs() -> list[Image.Image]:
@@ -33,7 +35,9 @@ def preprocessed(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray
     return out
 
 
-def torchvision_of(wanted: Transformation, normalization: dict[str, tuple[float, ...]]):
+def torchvision_of(
+    wanted: Transformation, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Callable[[Image.Image], torch.Tensor]:
     steps: list[object] = []
     if wanted.resize:
         steps.append(transforms.Resize(wanted.size))
@@ -43,8 +47,8 @@ def torchvision_of(wanted: Transformation, normalization: dict[str, tuple[float,
         steps.append(transforms.Pad(wanted.padding))
     if wanted.grayscale:
         steps.append(transforms.Grayscale(3))
-    return transforms.Compose(
-        [*steps, transforms.ToTensor(), transforms.Normalize(**normalization)]
+    return transforms.Compose(  # pyright: ignore[reportReturnType] - it gives tensors
+        [*steps, transforms.ToTensor(), transforms.Normalize(mean, std)]
     )
 
 
@@ -63,8 +67,8 @@ def torchvision_of(wanted: Transformation, normalization: dict[str, tuple[float,
     ids=str,
 )
 def test_it_equals_torchvision_within_one_gray_level(wanted: Transformation) -> None:
-    reference = torchvision_of(wanted, UNIT)
-    preprocessing = Preprocessing.of_transformation(wanted, **UNIT)
+    reference = torchvision_of(wanted, ZERO, ONE)
+    preprocessing = Preprocessing.of_transformation(wanted, mean=ZERO, std=ONE)
     for image in photographs():
         difference = np.abs(preprocessed(image, preprocessing) - reference(image).numpy())
         assert difference.max() <= 1 / 255 + 1e-6
@@ -72,8 +76,7 @@ def test_it_equals_torchvision_within_one_gray_level(wanted: Transformation) -> 
 
 
 def test_normalization_equals_torchvisions() -> None:
-    normalization = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    reference = torchvision_of(Transformation(resize=False), normalization)
+    reference = torchvision_of(Transformation(resize=False), IMAGENET_MEAN, IMAGENET_STD)
     preprocessing = Preprocessing.of_transformation(
         Transformation(resize=False), mean=IMAGENET_MEAN, std=IMAGENET_STD
     )
@@ -82,7 +85,7 @@ def test_normalization_equals_torchvisions() -> None:
 
 
 def test_a_smaller_decoding_differs_by_a_fraction_of_a_gray_level() -> None:
-    preprocessing = Preprocessing(resize=64, crop_height=56, crop_width=56, **UNIT)
+    preprocessing = Preprocessing(resize=64, crop_height=56, crop_width=56, mean=ZERO, std=ONE)
     for photograph in photographs():
         buffer = io.BytesIO()
         photograph.resize((1200, 900)).save(buffer, "JPEG", quality=90)
@@ -95,7 +98,7 @@ def test_a_smaller_decoding_differs_by_a_fraction_of_a_gray_level() -> None:
 
 def test_channel_order_and_layout_are_as_asked() -> None:
     image = Image.new("RGB", (8, 8), (255, 0, 51))
-    plain = Preprocessing(resize=None, crop_height=4, crop_width=6, **UNIT)
+    plain = Preprocessing(resize=None, crop_height=4, crop_width=6, mean=ZERO, std=ONE)
     bgr_last = plain.model_copy(update={"channel_order": "BGR", "layout": "NHWC"})
     out = np.empty(bgr_last.input_shape(1)[1:], np.float32)
     preprocessor = Preprocessor(bgr_last)
@@ -107,27 +110,27 @@ def test_channel_order_and_layout_are_as_asked() -> None:
 
 def test_very_long_and_thin_pictures_cost_no_more_memory_than_their_crop() -> None:
     for size in ((30_000, 1), (1, 30_000), (1, 1)):
-        out = preprocessed(Image.new("RGB", size, "white"), Preprocessing(**UNIT))
+        out = preprocessed(Image.new("RGB", size, "white"), Preprocessing(mean=ZERO, std=ONE))
         assert out.shape == (3, 224, 224)
         assert out.max() == pytest.approx(1.0)
 
 
 def test_without_a_center_crop_a_square_is_cut() -> None:
     wanted = Transformation(center_crop=False, size=96)
-    assert Preprocessing.of_transformation(wanted, **UNIT).input_size == (96, 96)
+    assert Preprocessing.of_transformation(wanted, mean=ZERO, std=ONE).input_size == (96, 96)
     neither = Transformation(center_crop=False, resize=False, random_crop=True, random_crop_size=48)
-    assert Preprocessing.of_transformation(neither, **UNIT).input_size == (48, 48)
+    assert Preprocessing.of_transformation(neither, mean=ZERO, std=ONE).input_size == (48, 48)
 
 
 def test_padding_is_part_of_the_input_size() -> None:
     wanted = Transformation(pad=True, padding=4)
-    assert Preprocessing.of_transformation(wanted, **UNIT).input_size == (232, 232)
+    assert Preprocessing.of_transformation(wanted, mean=ZERO, std=ONE).input_size == (232, 232)
 
 
 def test_threads_share_one_preprocessor() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    preprocessing = Preprocessing(**UNIT)
+    preprocessing = Preprocessing(mean=ZERO, std=ONE)
     images = photographs() * 4
     alone = [preprocessed(image, preprocessing) for image in images]
     preprocessor = Preprocessor(preprocessing)

@@ -34,6 +34,7 @@ def network(
     softmax: bool = False,
     nodes_before: Sequence[onnx.NodeProto] = (),
     more_outputs: Sequence[str] = (),
+    weights: NDArray[np.float32] | None = None,
 ) -> onnx.ModelProto:
     """Return a network whose input has the given shape.
 
@@ -45,6 +46,7 @@ def network(
         softmax: end in probabilities.
         nodes_before: make the tensor `image` of `pixels`, instead of nothing.
         more_outputs: further tensors to give, before `scores`; `means` has shape (images, 3).
+        weights: other ones than `matrix`, shape (channels, classes).
     """
     nodes = [*nodes_before] or [helper.make_node("Identity", ["pixels"], ["image"])]
     if channels_last:
@@ -68,7 +70,11 @@ def network(
         "mean colour",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, list(shape))],
         outputs,
-        [numpy_helper.from_array(matrix(classes, channels), "weights")],
+        [
+            numpy_helper.from_array(
+                matrix(classes, channels) if weights is None else weights, "weights"
+            )
+        ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
@@ -99,10 +105,12 @@ def description(classes: Sequence[str] = ("cat", "dog", "owl"), **more: Any) -> 
     return ModelDescription(**values | more)
 
 
-def save_model(out: Path, classes: Sequence[str] = ("cat", "dog", "owl")) -> ImageModel:
-    """Write a whole image model with `network` inside."""
+def save_model(
+    out: Path, classes: Sequence[str] = ("cat", "dog", "owl"), **options: Any
+) -> ImageModel:
+    """Write a whole image model with `network(**options)` inside."""
     content: dict[str, Path | str] = {
-        image_model.ONNX: save_network(out.with_name("network"), classes=len(classes)),
+        image_model.ONNX: save_network(out.with_name("network"), classes=len(classes), **options),
         image_model.WEIGHTS: "not read to score",
         "score.py": "pass",
     }

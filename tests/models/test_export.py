@@ -86,6 +86,13 @@ def test_the_file_does_not_tell_where_it_was_made(model: ImageModel) -> None:
         assert word not in data
 
 
+def test_the_same_network_gives_the_same_file(
+    network: nn.Module, model: ImageModel, tmp_path: Path
+) -> None:
+    to_onnx(network, tmp_path / "again.onnx", input_size=SIZE)
+    assert (tmp_path / "again.onnx").read_bytes() == model.file(image_model.ONNX).read_bytes()
+
+
 def test_the_folder_is_complete(network: nn.Module, model: ImageModel) -> None:
     assert model.description.files.keys() == {
         *("model.onnx", "weights.safetensors", "score.py", "_samples.json", "_schema.json"),

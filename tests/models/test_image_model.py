@@ -309,6 +309,13 @@ class TestWhereToWrite:
         check_target(tmp_path / "a" / "b" / "c")
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_link_to_a_model_stays_one(self, tmp_path: Path) -> None:
+        save_model(tmp_path / "real")
+        (tmp_path / "link").symlink_to("real")
+        save(tmp_path / "link", description(("a", "b")), {})
+        assert (tmp_path / "link").is_symlink()
+        assert ImageModel.load(tmp_path / "real").classes == ("a", "b")
+
     def test_a_path_through_a_file_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for out in (tmp_path / "file" / "model", tmp_path / "file" / "deep" / "model"):

@@ -10,7 +10,7 @@ import pytest
 from known_photographs import IMAGENET, OF_SKIMAGE
 
 from calotype import errors, files
-from calotype.models import imagenet
+from calotype.models import imagenet, pretrained
 from calotype.models.image_model import ImageModel
 from calotype.scoring.scorer import Scorer
 
@@ -102,11 +102,8 @@ class TestMakeOnce:
             assert imagenet.make_once() == folder
             assert (folder / "model.json").read_text() == "made by the first"
 
-    def test_without_weights_the_places_are_named(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        monkeypatch.setattr(imagenet.pretrained, "_PACKAGES", {})
+    def test_without_weights_the_places_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pretrained, "_PACKAGES", {})
         with pytest.raises(errors.WeightsNotFound, match="weights") as caught:
             imagenet.make_once()
         assert caught.value.number == 162

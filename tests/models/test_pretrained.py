@@ -32,11 +32,10 @@ WRAPPERS: tuple[Wrap, ...] = (
 )
 
 
-@pytest.fixture(autouse=True)
-def torch_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Give torch a cache of its own."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return tmp_path / "torch" / "hub" / "checkpoints"
+@pytest.fixture
+def torch_home(cache: Path) -> Path:
+    """The folder where torch keeps the weights that it downloads."""
+    return cache / "torch" / "hub" / "checkpoints"
 
 
 def touch(path: Path) -> Path:

@@ -10,12 +10,15 @@ import onnx
 import pytest
 from known_photographs import IMAGENET
 from numpy.typing import NDArray
-from small_networks import run
+from PIL import Image
+from small_networks import SIDE, run, save_model
 
 from calotype import errors
+from calotype.images.image_directory import ImageDirectory
 from calotype.images.preprocess import Preprocessor
 from calotype.models.image_model import ImageModel
 from calotype.models.quantize import quantize
+from calotype.scoring.optimize import add_int8
 
 
 def inputs(model: ImageModel, paths: list[Path]) -> Iterator[NDArray[np.float32]]:
@@ -41,6 +44,25 @@ def test_it_names_photographs_as_fp32_does(imagenet_model: ImageModel, tmp_path:
     assert int8.stat().st_size < 0.4 * fp32.stat().st_size
     operators = {node.op_type for node in onnx.load(int8).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+
+
+def test_a_model_that_int8_makes_worse_stays_as_it_was(tmp_path: Path) -> None:
+    """Three classes that differ by less than eight bits can say."""
+    nearly = np.array([[1.0, 1.0 + 1e-4, 1.0 - 1e-4]] * 3, np.float32)
+    nearly[0] = nearly[0, ::-1]
+    model = save_model(tmp_path / "model", weights=nearly)
+    random = np.random.default_rng(0)
+    for index in range(60):
+        pixels = np.full((SIDE, SIDE, 3), random.integers(0, 256, 3), np.uint8)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{index}.png")
+    before = {path.name: path.read_bytes() for path in model.path.iterdir()}
+    with (
+        ImageDirectory.open(tmp_path / "images") as images,
+        pytest.raises(errors.OperationFailed, match="expected int8 to lose at most 1"),
+    ):
+        add_int8(model, images, max_accuracy_drop=0.01)
+    assert {path.name: path.read_bytes() for path in model.path.iterdir()} == before
 
 
 def test_without_an_image_it_is_refused(imagenet_model: ImageModel, tmp_path: Path) -> None:

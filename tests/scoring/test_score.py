@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -40,7 +41,7 @@ def scorer(model: ImageModel) -> Scorer:
     return Scorer(model, "fp32")
 
 
-def rows(folder: Path) -> pa.Table:
+def rows(folder: Path) -> Any:
     return pa.Table.from_batches(ScoredDataset.load(folder).batches())
 
 
@@ -94,6 +95,21 @@ def test_unreadable_images_are_listed_with_their_reason(
     assert (failure["id"], failure["path"], failure["error_number"]) == (1, "b ü.jpg", 48)
     assert "b ü.jpg" in failure["message"]
     with pytest.raises(errors.UnreadableFile):
+        score(scorer, folder, tmp_path / "out2", on_error="fail")
+
+
+def test_files_of_a_plain_folder_that_only_look_like_images_are_listed_too(
+    scorer: Scorer, photograph_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(photograph_folder / "red", folder)
+    (folder / "letter.jpg").write_text("Dear reader")
+    (folder / "notes.txt").write_text("not meant as an image")
+    result = score(scorer, folder, tmp_path / "out")
+    assert result.run["counts"]["errors"] == 1
+    (failure,) = ScoredDataset.load(tmp_path / "out").errors().to_pylist()
+    assert (failure["id"], failure["path"], failure["error_number"]) == (None, "letter.jpg", 48)
+    with pytest.raises(errors.UnreadableFile, match=r"letter\.jpg"):
         score(scorer, folder, tmp_path / "out2", on_error="fail")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -190,7 +190,7 @@ def test_unreadable_images_are_reported_or_stop_the_run(
 
 
 @contextmanager
-def counting_threads() -> Iterator[list[int]]:
+def counting_threads() -> Generator[list[int]]:
     import threading
 
     before = threading.active_count()

@@ -80,7 +80,7 @@ def train(
     from calotype.scoring.optimize import add_measurements
 
     require_torch()
-    from calotype.training.train import Network, TrainingParameters
+    from calotype.training.parameters import Network, TrainingParameters
     from calotype.training.train import train as run_training
 
     checked = TrainingParameters.of(parameters)

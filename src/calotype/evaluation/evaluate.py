@@ -11,6 +11,7 @@ from calotype.evaluation.arrays import Floats
 from calotype.evaluation.comparison import Matching, compare, match
 from calotype.evaluation.intervals import draw_weights, estimates, resample
 from calotype.evaluation.metrics import Measurement, measure
+from calotype.evaluation.originals import originals
 from calotype.evaluation.outcomes import read_outcomes
 from calotype.evaluation.output import check_free, write
 from calotype.evaluation.results import EvaluatedSet, Evaluation
@@ -39,7 +40,8 @@ def evaluate(
         out: the folder to write; an earlier evaluation there is replaced.
         seed: what the resamples of the intervals are drawn from, 0 or more.
         resamples: how many of them, 1 or more.
-        thumbnails: where the pictures in the report come from; None lists paths instead.
+        thumbnails: where the pictures in the report come from; None takes them from where they
+            were scored, and lists paths instead when they are not there any more.
         progress: told about every step.
 
     Raises:
@@ -69,8 +71,8 @@ def evaluate(
         )
         comparison = compare(measured, resampled, matching=matching) if matching else None
         evaluation = Evaluation(out, sets, comparison, seed=seed, resamples=resamples)
-        with files.folder_aside(out) as folder:
-            write(evaluation, folder, thumbnails=thumbnails)
+        with originals(datasets[0].run) as pictures, files.folder_aside(out) as folder:
+            write(evaluation, folder, thumbnails=thumbnails or pictures)
     finally:
         progress.end()
     return evaluation

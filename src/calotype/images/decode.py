@@ -91,7 +91,8 @@ def _decode(
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
         is_turned = orientation in (5, 6, 7, 8)
         if at_least is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, at_least[::-1] if is_turned else at_least)
+            across, down = at_least
+            image.draft(None, (down, across) if is_turned else (across, down))
         image.load()
         upright = image if orientation == 1 else ImageOps.exif_transpose(image)
         return Picture(to_rgb(upright), (height, width) if is_turned else (width, height))

@@ -36,13 +36,19 @@ class Preprocessing(Parameters):
     CenterCrop and Pad mean, rounding included.
     """
 
-    resize: int | None = Field(256, ge=1, description="Length of the shorter side, in pixels.")
-    crop_height: int = Field(224, ge=1, description="Height of the centre crop, in pixels.")
-    crop_width: int = Field(224, ge=1, description="Width of the centre crop, in pixels.")
-    padding: int = Field(0, ge=0, description="Black border added on every side, in pixels.")
-    grayscale: bool = Field(False, description="Convert to gray, kept in three equal channels.")
-    mean: Channels = Field(IMAGENET_MEAN, description="Subtracted per channel; scale 0-1.")
-    std: Channels = Field(IMAGENET_STD, description="Divided by per channel; scale 0-1.")
+    resize: int | None = Field(
+        default=256, ge=1, description="Length of the shorter side, in pixels."
+    )
+    crop_height: int = Field(default=224, ge=1, description="Height of the centre crop, in pixels.")
+    crop_width: int = Field(default=224, ge=1, description="Width of the centre crop, in pixels.")
+    padding: int = Field(
+        default=0, ge=0, description="Black border added on every side, in pixels."
+    )
+    grayscale: bool = Field(
+        default=False, description="Convert to gray, kept in three equal channels."
+    )
+    mean: Channels = Field(default=IMAGENET_MEAN, description="Subtracted per channel; scale 0-1.")
+    std: Channels = Field(default=IMAGENET_STD, description="Divided by per channel; scale 0-1.")
     channel_order: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
@@ -173,7 +179,8 @@ class Preprocessor:
         if wanted.grayscale:
             cut = cut.convert("L").convert("RGB")
         if wanted.padding:
-            cut = _on_black(cut, wanted.input_size[::-1], (wanted.padding, wanted.padding))
+            height, width = wanted.input_size
+            cut = _on_black(cut, (width, height), (wanted.padding, wanted.padding))
         pixels = np.asarray(cut)
         return pixels if wanted.channel_order == "RGB" else pixels[..., ::-1]
 

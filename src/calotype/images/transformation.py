@@ -32,35 +32,56 @@ class Transformation(Parameters):
     centre crop, pad and grayscale; every other step is random and belongs to training alone.
     """
 
-    resize: bool = Field(True, description="Scale the shorter side to `size`, keeping the aspect.")
-    size: int = Field(256, ge=1, description="Shorter side after resizing, in pixels.")
-    center_crop: bool = Field(True, description="Cut a square from the centre.")
-    crop_size: int = Field(224, ge=1, description="Side of the centre crop, in pixels.")
-    pad: bool = Field(False, description="Add black borders.")
-    padding: int = Field(0, ge=0, description="Width of the border on every side, in pixels.")
+    resize: bool = Field(
+        default=True, description="Scale the shorter side to `size`, keeping the aspect."
+    )
+    size: int = Field(default=256, ge=1, description="Shorter side after resizing, in pixels.")
+    center_crop: bool = Field(default=True, description="Cut a square from the centre.")
+    crop_size: int = Field(default=224, ge=1, description="Side of the centre crop, in pixels.")
+    pad: bool = Field(default=False, description="Add black borders.")
+    padding: int = Field(
+        default=0, ge=0, description="Width of the border on every side, in pixels."
+    )
     color_jitter: bool = Field(
-        False, description="Change brightness, contrast and saturation at random by up to 40 %."
+        default=False,
+        description="Change brightness, contrast and saturation at random by up to 40 %.",
     )
-    grayscale: bool = Field(False, description="Convert to gray, kept in three equal channels.")
+    grayscale: bool = Field(
+        default=False, description="Convert to gray, kept in three equal channels."
+    )
     random_resized_crop: bool = Field(
-        False, description="Cut 8-100 % of the area at an aspect of 3/4-4/3 and resize it."
+        default=False, description="Cut 8-100 % of the area at an aspect of 3/4-4/3 and resize it."
     )
-    random_size: int = Field(256, ge=1, description="Side of the random resized crop, in pixels.")
-    random_crop: bool = Field(False, description="Cut a square at a random place.")
-    random_crop_size: int = Field(224, ge=1, description="Side of the random crop, in pixels.")
-    random_horizontal_flip: bool = Field(True, description="Mirror half of the images.")
-    random_vertical_flip: bool = Field(False, description="Turn half of the images upside down.")
-    random_rotation: bool = Field(False, description="Rotate by a random angle.")
+    random_size: int = Field(
+        default=256, ge=1, description="Side of the random resized crop, in pixels."
+    )
+    random_crop: bool = Field(default=False, description="Cut a square at a random place.")
+    random_crop_size: int = Field(
+        default=224, ge=1, description="Side of the random crop, in pixels."
+    )
+    random_horizontal_flip: bool = Field(default=True, description="Mirror half of the images.")
+    random_vertical_flip: bool = Field(
+        default=False, description="Turn half of the images upside down."
+    )
+    random_rotation: bool = Field(default=False, description="Rotate by a random angle.")
     random_rotation_degrees: int = Field(
-        0, ge=0, le=180, description="Largest rotation to either side, in degrees."
+        default=0, ge=0, le=180, description="Largest rotation to either side, in degrees."
     )
-    random_affine: bool = Field(False, description="Random affine map that keeps the centre fixed.")
+    random_affine: bool = Field(
+        default=False, description="Random affine map that keeps the centre fixed."
+    )
     random_affine_degrees: int = Field(
-        0, ge=0, le=180, description="Largest rotation of the affine map, in degrees."
+        default=0, ge=0, le=180, description="Largest rotation of the affine map, in degrees."
     )
-    random_grayscale: bool = Field(False, description="Convert a tenth of the images to gray.")
-    random_perspective: bool = Field(False, description="Distort half of the images in depth.")
-    random_erasing: bool = Field(False, description="Blank a rectangle in half of the images.")
+    random_grayscale: bool = Field(
+        default=False, description="Convert a tenth of the images to gray."
+    )
+    random_perspective: bool = Field(
+        default=False, description="Distort half of the images in depth."
+    )
+    random_erasing: bool = Field(
+        default=False, description="Blank a rectangle in half of the images."
+    )
 
     def deterministic(self) -> Transformation:
         """Return the part that inference keeps: resize, centre crop, pad and grayscale."""

@@ -227,7 +227,7 @@ def save(out: Path, description: ModelDescription, content: Mapping[str, Path | 
         CannotWrite: the folder cannot be written.
     """
     check_target(out)
-    with files.folder_aside(out) as folder:
+    with files.folder_aside(out.resolve()) as folder:  # a link goes on pointing there
         for name, source in content.items():
             if isinstance(source, str):
                 (folder / name).write_text(source, encoding="utf-8")

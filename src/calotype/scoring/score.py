@@ -12,7 +12,7 @@ from calotype.images.image_directory import ImageDirectory
 from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import COMPLETE, RUN_FILE, ScoredSchema
 from calotype.scoring.schema_check import SchemaCheck, check_schema
-from calotype.scoring.scored_dataset_writer import ScoredDatasetWriter, TableFormat
+from calotype.scoring.scored_dataset_writer import ScoredDatasetWriter
 from calotype.scoring.scorer import (
     Failure,
     OnError,
@@ -22,6 +22,7 @@ from calotype.scoring.scorer import (
     applied_preprocessing,
     gather,
 )
+from calotype.tables import TableFormat
 
 _ROWS_PER_GROUP = 1024
 _LOCK = ".lock"
@@ -92,11 +93,36 @@ def score(
             format=format,
             part_s=part_s,
         )
+        refused = _refused(directory, on_error)
         finished = _take_up(writer, out, _identity(scorer, directory, format), resume=resume)
         if finished is not None:
             return ScoreResult(out, finished, was_complete=True)
         _run(scorer, directory, writer, on_error=on_error, progress=progress)
-        return ScoreResult(out, writer.finish())
+        return ScoreResult(out, writer.finish(refused=refused))
+
+
+def _refused(directory: ImageDirectory, on_error: OnError) -> list[dict[str, Any]]:
+    """Return the files of a plain source that have an image's name and are none, or too large.
+
+    An image directory has reported them when it was made; a folder or an archive that is scored
+    directly has nobody else to tell. They have no id.
+    """
+    if directory.path is not None:
+        return []
+    rows = [
+        {
+            "id": None,
+            "path": file.path,
+            "error_number": file.error_number,
+            "message": f"{file.path}: {file.reason}.",
+        }
+        for file in directory.skipped()
+        if file.error_number is not None
+    ]
+    if rows and on_error == "fail":
+        error = errors.ImageTooLarge if rows[0]["error_number"] == 127 else errors.UnreadableFile
+        raise error("expected a readable image within the limits", where=str(rows[0]["path"]))
+    return rows
 
 
 def _run(

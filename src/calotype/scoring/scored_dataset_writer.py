@@ -12,7 +12,7 @@ import datetime
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from calotype import errors, files
 from calotype.scored_dataset import (
@@ -24,11 +24,7 @@ from calotype.scored_dataset import (
     errors_schema,
     part_file,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-TableFormat = Literal["parquet", "csv"]
+from calotype.tables import ArrowSchema, RecordBatch, TableFormat
 
 RUNNING = "running"
 _ROWS_PER_PART = 65_536
@@ -111,7 +107,7 @@ class ScoredDatasetWriter:
                 )
 
     def write(
-        self, rows: pa.RecordBatch, *, images: int, failures: Sequence[Mapping[str, Any]]
+        self, rows: RecordBatch, *, images: int, failures: Sequence[Mapping[str, Any]]
     ) -> None:
         """Add rows; `images` is how many images they stand for, failed ones included.
 
@@ -144,11 +140,16 @@ class ScoredDatasetWriter:
             self._part.discard()
             self._part = None
 
-    def finish(self) -> dict[str, Any]:
-        """Close the run and return its `run.json`."""
+    def finish(self, *, refused: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Close the run and return its `run.json`.
+
+        Args:
+            refused: rows of `errors.parquet` for files that never were images of the run.
+        """
         self.close_part()
         parts = self._state["parts"]
-        self._write_errors([row for part in parts for row in part.pop("failures")])
+        failed = [row for part in parts for row in part.pop("failures")]
+        self._write_errors([*failed, *refused])
         if len(parts) == 1:
             whole = self._folder / f"{WHOLE_TABLE}.{self._format}"
             (self._folder / parts[0]["file"]).rename(whole)
@@ -156,7 +157,7 @@ class ScoredDatasetWriter:
         counts = {
             "images": sum(part["images"] for part in parts),
             "scored": sum(part["rows"] for part in parts),
-            "errors": sum(part["errors"] for part in parts),
+            "errors": len(failed) + len(refused),
         }
         elapsed_s = max(self._state["elapsed_s"], 1e-9)
         self._state.update(
@@ -168,7 +169,7 @@ class ScoredDatasetWriter:
         self._save()
         return self._state
 
-    def _write_errors(self, rows: list[dict[str, Any]]) -> None:
+    def _write_errors(self, rows: list[Mapping[str, Any]]) -> None:
         if not rows:
             return
         import pyarrow as pa
@@ -184,7 +185,7 @@ class ScoredDatasetWriter:
 class _Part:
     """One file of rows while it is being written, under a name that no reader looks for."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, format: TableFormat) -> None:
+    def __init__(self, path: Path, schema: ArrowSchema, *, format: TableFormat) -> None:
         import pyarrow.parquet as pq
         from pyarrow import csv
 
@@ -207,7 +208,7 @@ class _Part:
         return time.monotonic() - self._started_s
 
     def write(
-        self, rows: pa.RecordBatch, *, images: int, failures: Sequence[Mapping[str, Any]]
+        self, rows: RecordBatch, *, images: int, failures: Sequence[Mapping[str, Any]]
     ) -> None:
         try:
             self._writer.write(rows)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,7 @@ from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import ScoredSchema
 from calotype.scoring.precision import PrecisionChoice, open_runtime
 from calotype.scoring.runtimes import Runtime
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from calotype.tables import RecordBatch
 
 Source = str | Path | ImageDirectory
 Predictable = str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -158,7 +156,7 @@ class Scorer:
         probabilities = np.concatenate(parts or [np.empty((0, len(self.classes)), np.float32)])
         return Scores(self._labels(probabilities), probabilities, self.classes)
 
-    def score(self, source: Source, *, on_error: OnError = "skip") -> Iterator[pa.RecordBatch]:
+    def score(self, source: Source, *, on_error: OnError = "skip") -> Iterator[RecordBatch]:
         """Score every image of a source, in its order, in constant memory.
 
         Args:
@@ -216,7 +214,7 @@ class Scorer:
         outputs = self.runtime.infer(batch)
         return outputs if self.model.description.output == "probabilities" else softmax(outputs)
 
-    def to_arrow(self, chunks: Sequence[ScoredChunk], schema: ScoredSchema) -> pa.RecordBatch:
+    def to_arrow(self, chunks: Sequence[ScoredChunk], schema: ScoredSchema) -> RecordBatch:
         """Return chunks as rows with the columns of a scored dataset."""
         import pyarrow as pa
 

@@ -96,7 +96,7 @@ class Run:
         """
         parameters = self._parameters
         optimizer = optimizer_for(
-            self._network, self._heads, parameters.learning_rate, self._is_fine_tuning
+            self._network, parameters.learning_rate, is_fine_tuning=self._is_fine_tuning
         )
         steps = learn.batch_count(parameters.batch_size) * parameters.epochs
         schedule = Schedule(optimizer, steps=steps)

@@ -8,34 +8,23 @@ import torch
 from torch import nn
 
 _WARM_UP = 0.05  # share of all steps
-_BACKBONE_RATE = 0.2  # of the head's, when pretrained weights are tuned
 _MOST_NORM = 5.0
 
 
 def optimizer_for(
-    network: nn.Module, heads: tuple[str, ...], learning_rate: float, is_fine_tuning: bool
+    network: nn.Module, learning_rate: float, *, is_fine_tuning: bool
 ) -> torch.optim.Optimizer:
     """Return SGD for training from scratch, as documented, or AdamW for fine-tuning.
 
     Args:
         network: what is trained.
-        heads: what the names of its last layers' parameters begin with.
-        learning_rate: the highest rate; pretrained layers get a fifth of it.
+        learning_rate: the highest rate.
         is_fine_tuning: whether the network starts from pretrained weights.
     """
-    if not is_fine_tuning:
-        return torch.optim.SGD(
-            network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4
-        )
-    named = list(network.named_parameters())
-    of_heads = [parameter for name, parameter in named if name.startswith(heads)]
-    others = [parameter for name, parameter in named if not name.startswith(heads)]
-    return torch.optim.AdamW(
-        [
-            {"params": of_heads, "lr": learning_rate},
-            {"params": others, "lr": learning_rate * _BACKBONE_RATE},
-        ],
-        weight_decay=0.01,
+    if is_fine_tuning:
+        return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=0.01)
+    return torch.optim.SGD(
+        network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4
     )
 
 
@@ -55,7 +44,7 @@ class Schedule:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step (of the head, when layers differ)."""
+        """The learning rate of the next step."""
         return float(self._scheduler.get_last_lr()[0])
 
     def step(self, loss: torch.Tensor) -> None:
