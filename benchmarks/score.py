@@ -81,7 +81,12 @@ def simple(model: Path, folder: Path, _: str) -> Callable[[], list[int]]:
     paths = sorted(folder.glob("*.jpg"))
     network, transform = baseline.load_network(model), baseline.transform_of(model)
     cores = torch.get_num_threads()
-    return lambda: baseline.score_simply(network, transform, paths, batch=cores).argmax(1).tolist()
+
+    def run() -> list[int]:
+        scored = baseline.score_simply(network, transform, paths, batch=cores)
+        return scored.argmax(1).tolist()
+
+    return run
 
 
 def loader(model: Path, folder: Path, _: str) -> Callable[[], list[int]]:

@@ -117,7 +117,7 @@ def test_schema_comes_back_as_it_was(classes: list[str], has_category: bool) -> 
     "change",
     [
         {"format_version": 2},
-        {"classes": ["a", "a"]},
+        {"classes": ["a", "b", "a"]},
         {"classes": []},
         {"probability_columns": {"a": "x"}},
         {"label_column": 3},

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors.torch import load_file
 from small_networks import run, save_network
@@ -51,9 +52,13 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def model(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> ImageModel:
-    out = tmp_path_factory.mktemp("export") / "model"
-    return export(network, description(), out, samples=[photograph((8, 8)), photograph((800, 600))])
+def model(network: nn.Module, shared_folder: Path) -> ImageModel:
+    out = shared_folder / "exported"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            samples = [photograph((8, 8)), photograph((800, 600))]
+            export(network, description(), out, samples=samples)
+    return ImageModel.load(out)
 
 
 @pytest.mark.parametrize("images", [1, 2, 5])

@@ -299,6 +299,12 @@ class TestWhereToWrite:
             save_model(tmp_path / "model")
         assert (tmp_path / "model" / "notes.txt").exists()
 
+    def test_what_an_interrupted_optimisation_left_is_no_obstacle(self, tmp_path: Path) -> None:
+        save_model(tmp_path / "model")
+        (tmp_path / "model" / image_model.INT8_ONNX).touch()
+        save_model(tmp_path / "model", ("a", "b"))
+        assert not (tmp_path / "model" / image_model.INT8_ONNX).exists()
+
     def test_a_model_json_of_another_program_is_not_replaced(self, tmp_path: Path) -> None:
         """TensorFlow.js calls its description so."""
         (tmp_path / "model.json").write_text('{"format": "graph-model", "weightsManifest": []}')

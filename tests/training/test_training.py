@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from small_digits import SMALL, Told, write_digits
@@ -59,15 +60,19 @@ def outputs(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def model(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> ImageModel:
-    return train(
-        SCRATCH,
-        digits("learn"),
-        digits("check"),
-        tmp_path_factory.mktemp("trained") / "model",
-        transformation=SMALL,
-        parameters=TrainingParameters(epochs=2, learning_rate=0.05),
-    )
+def model(digits: Digits, shared_folder: Path) -> ImageModel:
+    out = shared_folder / "trained"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            train(
+                SCRATCH,
+                digits("learn"),
+                digits("check"),
+                out,
+                transformation=SMALL,
+                parameters=TrainingParameters(epochs=2, learning_rate=0.05),
+            )
+    return ImageModel.load(out)
 
 
 @pytest.mark.slow
@@ -395,12 +400,11 @@ class TestRefusals:
 
 
 class TestSaving:
-    def test_an_earlier_model_is_replaced(
-        self, model: ImageModel, digits: Digits, tmp_path: Path
-    ) -> None:
+    def test_an_earlier_model_is_replaced(self, digits: Digits, tmp_path: Path) -> None:
         """And what is saved are the weights of the network that was trained."""
         folder = tmp_path / "model"
-        image_model.save(folder, model.description, {"old.txt": "old"})
+        expected = quick(digits("few"), digits("few"))
+        image_model.save(folder, expected.description, {"old.txt": "old"})
         trained = train(
             SCRATCH,
             digits("few"),
@@ -411,5 +415,4 @@ class TestSaving:
         )
         assert not (folder / "old.txt").exists()
         weights = load_file(trained.file(image_model.WEIGHTS))
-        again = quick(digits("few"), digits("few"))
-        assert all(value.equal(weights[n]) for n, value in again.network.state_dict().items())
+        assert all(value.equal(weights[n]) for n, value in expected.network.state_dict().items())

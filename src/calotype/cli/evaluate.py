@@ -40,11 +40,7 @@ def evaluate(terminal: Terminal, *, scored: Path, scored2: Path | None, out: Pat
     from calotype.evaluation import evaluate as evaluate_scores
 
     evaluation = evaluate_scores(scored, scored2, out=out, progress=terminal.progress)
-    document = evaluation.document  # a list of two when comparing
-    terminal.show(
-        document,  # pyright: ignore[reportArgumentType]
-        lambda console: _draw(console, evaluation),
-    )
+    terminal.show(evaluation.document, lambda console: _draw(console, evaluation))
 
 
 def _draw(console: Console, evaluation: Evaluation) -> None:

@@ -37,7 +37,9 @@ class Terminal:
             self._bar = ProgressBar(quiet=self.quiet)
         return self._bar
 
-    def show(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
+    def show(
+        self, document: Mapping[str, Any] | Sequence[Any], render: Callable[[Console], None]
+    ) -> None:
         """Print the result: `document` as JSON when asked for, else what `render` draws."""
         if self.output == "json":
             text = json.dumps(document, ensure_ascii=False, indent=2, default=str, allow_nan=False)

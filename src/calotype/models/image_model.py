@@ -278,7 +278,8 @@ def _files_of_model(folder: Path) -> set[str]:
     """
     try:
         document = json.loads((folder / MODEL_JSON).read_bytes())
-        return {MODEL_JSON, *document["files"]} if document["format_version"] else set()
+        ours = {MODEL_JSON, INT8_ONNX, *document["files"]}
+        return ours if document["format_version"] else set()
     except (OSError, ValueError, TypeError, KeyError):
         return set()
 

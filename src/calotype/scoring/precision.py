@@ -99,6 +99,7 @@ def _open(model: ImageModel, name: RuntimeName, precision: Precision, threads: i
     if name == "openvino":
         return openvino.OpenVinoRuntime(
             path,
+            input_shape=description.preprocessing.input_shape(1),
             output_name=description.output_name,
             precision=precision,
             threads=threads,

@@ -134,8 +134,12 @@ class Run:
         return best
 
     def _freeze(self, *, but_heads: bool) -> None:
-        """Train everything, or the heads alone, the rest standing still as in scoring."""
-        self._network.train(not but_heads)
+        """Train everything, or the heads alone.
+
+        Batch norms go on adapting to the new images meanwhile: heads that were trained on the old
+        statistics would have to start over when the rest is let loose.
+        """
+        self._network.train()
         for name, parameter in self._network.named_parameters():
             parameter.requires_grad_(not but_heads or name.startswith(self._heads))
 

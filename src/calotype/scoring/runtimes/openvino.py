@@ -46,6 +46,7 @@ class OpenVinoRuntime:
 
     Args:
         path: the ONNX file.
+        input_shape: of a batch of one image.
         output_name: its output with one row per image.
         precision: always set explicitly; left alone, OpenVINO silently takes bf16 where it can.
         threads: how many threads will call `infer` at once.
@@ -62,6 +63,7 @@ class OpenVinoRuntime:
         self,
         path: Path,
         *,
+        input_shape: tuple[int, ...],
         output_name: str,
         precision: Precision,
         threads: int,
@@ -91,6 +93,10 @@ class OpenVinoRuntime:
             ) from error
         self._output = self._network.output(output_name)
         self._local = threading.local()
+        # Two threads that make their very first tensor at the same moment wait for each other for
+        # ever: one holds the interpreter lock, the other the guard of a static in OpenVINO's
+        # bindings. So the first inference runs here, alone.
+        self.infer(np.zeros(input_shape, np.float32))
 
     def infer(self, batch: Batch) -> Outputs:
         """Run the network on a batch."""
