@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 from collections.abc import Generator
 from pathlib import Path
@@ -187,8 +188,10 @@ def image_table(folder: Path) -> Generator[TableWriter]:
 
 def count_categories(rows: ArrowTable) -> dict[str, int]:
     """Return how many rows each category has; rows without one are not counted."""
-    counted = rows["category"].drop_null().value_counts().to_pylist()
-    return {one["values"]: one["counts"] for one in counted}
+    # Not pyarrow's value_counts: importing its compute module takes a tenth of a second.
+    counted = collections.Counter(rows["category"].to_pylist())
+    del counted[None]
+    return dict(counted)
 
 
 def without_categories(rows: ArrowTable) -> ArrowTable:
