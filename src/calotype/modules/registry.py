@@ -59,7 +59,8 @@ def all_modules() -> list[AnyModule]:
         OperationFailed: a package that adds modules cannot be imported.
     """
     _load()
-    return list(_registered.values())
+    others = [key for key in _registered if key not in _OURS]
+    return [_registered[key] for key in (*_OURS, *others)]  # whichever was imported first
 
 
 def find(name: str) -> AnyModule:
