@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ def export(
     out: Path,
     *,
     samples: Sequence[bytes] = (),
+    extra: Mapping[str, Path | str] | None = None,
     progress: Progress = SILENCE,
 ) -> ImageModel:
     """Save a trained network as an image model.
@@ -42,6 +43,7 @@ def export(
         description: what `model.json` will say.
         out: the folder to write.
         samples: up to three image files, for `_samples.json`.
+        extra: more files of the model by name: where they lie, or their text.
         progress: is told which step runs.
 
     Raises:
@@ -61,7 +63,7 @@ def export(
         weights = Path(temporary) / image_model.WEIGHTS
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
         content: dict[str, Path | str] = {image_model.ONNX: onnx, image_model.WEIGHTS: weights}
-        content |= entry_script.files_for(description, samples=samples)
+        content |= entry_script.files_for(description, samples=samples) | dict(extra or {})
         return image_model.save(out, description, content)
 
 
