@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _STYLES = 10  # colours and dashes in base.css.j2
-_TICKS = 5  # at most so many steps between the ends of an axis
+_STEPS = 5  # at most so many between the ends of an axis
+_WHOLE_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Axis:
         step = _round_step(top - bottom, is_whole=is_whole)
         first = math.floor(bottom / step + 1e-9) if low is None else bottom / step
         last = math.ceil(top / step - 1e-9) if high is None else top / step
-        if last - first < 1e-9:
-            last = first + 1
+        if last - first < 1e-9:  # all values are the same
+            first, last = (first - 1, last) if high is not None else (first, last + 1)
         places = [step * k for k in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1)]
         return cls(
             low=step * first,
@@ -73,16 +74,17 @@ def _round_step(width: float, *, is_whole: bool) -> float:
     """Return the smallest of 1, 2, 2.5, 5 times a power of ten that makes few ticks."""
     if width <= 0:
         return 1.0
-    power = 10 ** math.floor(math.log10(width / _TICKS))
+    most = _WHOLE_STEPS if is_whole else _STEPS
+    power = 10 ** math.floor(math.log10(width / most))
     factors = (1.0, 2.0, 5.0, 10.0) if is_whole else (1.0, 2.0, 2.5, 5.0, 10.0)
-    step = next(power * factor for factor in factors if power * factor * _TICKS >= width * 0.999)
+    step = next(power * factor for factor in factors if power * factor * most >= width * 0.999)
     return max(1.0, step) if is_whole else step
 
 
 def _text(value: float, step: float, *, is_percent: bool) -> str:
     scale = 100 if is_percent else 1
-    if not is_percent and 0 < step < 1e-3:
-        return f"{value:g}" if abs(value) < step / 2 else f"{round(value / step) * step:.2g}"
+    if not is_percent and (step < 1e-3 or abs(value) >= 1e5):
+        return f"{round(value / step) * step:.3g}"
     decimals = max(0, -math.floor(math.log10(step * scale) + 1e-9))
     if not math.isclose(round(step * scale, decimals), step * scale):  # 2.5, 0.25, …
         decimals += 1
