@@ -54,12 +54,13 @@ def _metrics(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Return the headings and the rows of the table of metrics."""
     from calotype.evaluation import wording
     from calotype.evaluation.metrics import METRICS, top_k
+    from calotype.pages.wording import decimal
 
     k = top_k(len(evaluation.sets[0].classes))
     rows = [[metric.title.format(k=k)] for metric in METRICS.values()]
     if evaluation.comparison is None:
         for row, estimate in zip(rows, evaluation.sets[0].estimates.values(), strict=True):
-            row += [wording.decimal(estimate.value), wording.interval(estimate)]
+            row += [decimal(estimate.value), wording.interval(estimate)]
         return ["Metric", "Value", "95 % interval"], rows
     for evaluated in evaluation.sets:
         for row, estimate in zip(rows, evaluated.estimates.values(), strict=True):
