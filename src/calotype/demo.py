@@ -132,6 +132,7 @@ class Demo:
 
     def _train(self, training: ImageDirectory, validation: ImageDirectory) -> ImageModel:
         from calotype.training.parameters import Network, TrainingParameters
+        from calotype.training.run import Listeners
         from calotype.training.train import train
 
         with self._step("transform") as said:
@@ -146,7 +147,7 @@ class Demo:
                 self._folder / "model",
                 transformation=transformation,
                 parameters=TrainingParameters(epochs=3, batch_size=32),
-                progress=self._progress,
+                listeners=Listeners(self._progress),
             )
             model = add_measurements(model, validation)
             said.append(

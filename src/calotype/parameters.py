@@ -45,7 +45,8 @@ class Parameters(BaseModel):
 
     @classmethod
     def _error(cls, detail: ErrorDetails, where: str) -> errors.ParameterError:
-        name = ".".join(str(part) for part in detail["loc"]) or cls.__name__
+        # Where several types are possible, the type that was tried last follows the name.
+        name = str(detail["loc"][0]) if detail["loc"] else cls.__name__
         where = f"{where}: parameter '{name}'" if where else f"parameter '{name}'"
         got = repr(detail["input"])
         if detail["type"] in _BOUNDS:

@@ -57,6 +57,7 @@ class TrainPyTorchModel(Module[TrainingParameters]):
         from calotype.scoring.optimize import add_measurements
 
         require_torch()
+        from calotype.training.run import Listeners
         from calotype.training.train import train
 
         untrained = UntrainedModel.load(inputs["untrained_model"])
@@ -72,6 +73,6 @@ class TrainPyTorchModel(Module[TrainingParameters]):
                 validation,
                 outputs["trained_model"],
                 parameters=parameters,
-                progress=progress,
+                listeners=Listeners(progress),
             )
             add_measurements(trained, validation)

@@ -1,4 +1,4 @@
-"""From a job and its images to a trained network: builds it, runs the loop, describes the result."""
+"""From a job and its images to a trained network: build it, run the loop, describe the result."""
 
 from __future__ import annotations
 

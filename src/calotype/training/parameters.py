@@ -22,7 +22,7 @@ TrainingPrecision = Literal["auto", "fp32", "bf16"]
 class TrainingParameters(Parameters):
     """The documented parameters of Train PyTorch Model, and what they leave open.
 
-    A value of None or "auto" is decided by the recipe and the network; see `calotype.training.plan`.
+    `calotype.training.plan` decides what is None or "auto", by the recipe and the network.
     """
 
     epochs: int = Field(default=5, gt=0, description="How often every image is seen.")

@@ -82,7 +82,7 @@ def _check(processes: int) -> None:
 
 def _start(place: Path, rank: int) -> subprocess.Popen[bytes]:
     with (place / f"{rank}.log").open("wb") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "calotype.training.processes", str(place), str(rank)],
             stdin=subprocess.DEVNULL,
             stdout=log,

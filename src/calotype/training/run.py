@@ -209,7 +209,7 @@ class Run:
                 self._network, self._plan, self._heads, epoch=epoch, epochs=epochs
             )
             self._learn(learn, len(check), pool)
-            if self._stopped == "interrupt" and self._best:
+            if self._interrupts.came and self._best:
                 return  # the epochs before are whole; this one can be finished later
             self._end_epoch(check, pool)
 
