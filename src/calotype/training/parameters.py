@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from calotype.models.pretrained import Pretrained
 from calotype.parameters import Parameters
 
-LearningRate = Literal["auto"]
 Recipe = Literal["default", "classic"]
 Optimizer = Literal["auto", "sgd", "adamw"]
 Schedule = Literal["auto", "cosine", "polynomial", "constant"]
@@ -27,9 +26,8 @@ class TrainingParameters(Parameters):
 
     epochs: int = Field(default=5, gt=0, description="How often every image is seen.")
     batch_size: int = Field(default=16, gt=0, description="Images per step.")
-    learning_rate: float | LearningRate = Field(
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         default=0.001,
-        gt=0,
         description="Highest rate of the optimiser; auto tries rising ones on the training images.",
     )
     random_seed: int = Field(default=1, ge=0, description="Same seed, same machine: same weights.")

@@ -274,18 +274,21 @@ class Run:
             for parameter in self._network.parameters():
                 if parameter.grad is not None:
                     parameter.grad.div_(batches)
-        share = optimization.rate_share(self._plan, self._progress_share())
+        share = optimization.rate_share(self._plan, self._progress_share(batches))
         optimization.set_rate(self._optimizer, self._position.learning_rate * share)
         optimization.step(self._optimizer, self._network, self._plan)
         self._position = replace(self._position, step=self._position.step + 1)
         if self._average is not None:
             self._average.update(self._network, self._position.step)
 
-    def _progress_share(self) -> float:
-        """Return how much of the run is done, by batches or by time, whichever ends it first."""
+    def _progress_share(self, batches: int) -> float:
+        """Return how much of the run is done, by batches or by time, whichever ends it first.
+
+        A step of some batches stands for the middle of them.
+        """
         position = self._position
-        batches = (position.epoch - 1) * self._batches + position.batch
-        done = (batches - 0.5) / (self._batches * self._parameters.epochs)
+        done = (position.epoch - 1) * self._batches + position.batch - batches / 2
+        done /= self._batches * self._parameters.epochs
         if self._parameters.max_minutes is None:
             return done
         return max(done, position.run_s / (60 * self._parameters.max_minutes))
