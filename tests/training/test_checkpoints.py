@@ -19,8 +19,10 @@ from small_digits import SMALL
 from calotype import errors
 from calotype.images.image_directory import ImageDirectory
 from calotype.models.image_model import ImageModel
+from calotype.training import run
 from calotype.training.checkpoints import folder_of
 from calotype.training.epochs import read_epochs
+from calotype.training.interrupts import Interrupts
 from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.train import train
 
@@ -151,12 +153,14 @@ def test_ctrl_c_leaves_a_usable_model_and_the_rest_can_be_done_later(
 def test_an_interruption_in_the_first_epoch_leaves_a_model_too(
     digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from calotype.training import interrupts
+    class Pressed(Interrupts):
+        """Somebody who has pressed Ctrl-C during the first batch."""
 
-    monkeypatch.setattr(interrupts.Interrupts, "came", property(lambda self: True), raising=False)
-    monkeypatch.setattr(interrupts.Interrupts, "__init__", lambda self, progress: None)
-    monkeypatch.setattr(interrupts.Interrupts, "__exit__", lambda self, *_: None)
-    monkeypatch.setattr(interrupts.Interrupts, "__enter__", lambda self: self)
+        def __enter__(self) -> Interrupts:
+            self.came = True
+            return self
+
+    monkeypatch.setattr(run, "Interrupts", Pressed)
     model = trained(digits, tmp_path / "model")
     assert model.description.training["stopped"] == "interrupt"
     assert len(model.description.training["epoch_metrics"]) == 1
@@ -198,8 +202,6 @@ def _interrupt(digits: Digits, out: Path) -> None:
     def fail(_: object) -> None:
         raise OSError("no space")
 
-    from calotype.training.run import Listeners
-
     with pytest.raises(OSError, match="no space"):
         train(
             TINY,
@@ -208,7 +210,7 @@ def _interrupt(digits: Digits, out: Path) -> None:
             out,
             transformation=EROSION,
             parameters=TrainingParameters.of(CHOSEN),
-            listeners=Listeners(on_epochs=fail),
+            listeners=run.Listeners(on_epochs=fail),
         )
-    run = json.loads((folder_of(out) / "run.json").read_text())
-    assert run["architecture"] == "test_resnet"
+    identity = json.loads((folder_of(out) / "run.json").read_text())
+    assert identity["architecture"] == "test_resnet"

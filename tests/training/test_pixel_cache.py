@@ -31,7 +31,7 @@ def test_images_of_any_shape_come_back(tmp_path: Path) -> None:
     with PixelCache([400] * 8, limit_mb=1, folder=tmp_path) as cache:
         assert cache.get(3) is None
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda index: cache.put(index, images[index]), range(8)))
+            list(pool.map(cache.put, range(8), images))
         for index, image in enumerate(images):
             kept = cache.get(index)
             assert kept is not None

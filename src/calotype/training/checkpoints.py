@@ -93,7 +93,11 @@ class Checkpoints:
         """
         with files.locked(self.folder / _LOCK, what=str(self.folder)):
             self._check(identity, resume=resume)
-            yield
+            try:
+                yield
+            finally:
+                if not (self.folder / _LAST).exists():  # nothing to go on from
+                    self.remove()
 
     def _check(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         path = self.folder / _IDENTITY

@@ -12,7 +12,7 @@ from torch import nn
 
 from calotype import errors
 from calotype.training.batches import Batch, is_whole
-from calotype.training.group import Group, group_errors
+from calotype.training.group import Group
 from calotype.training.objective import Blend, Objective
 from calotype.training.plan import Plan
 
@@ -63,7 +63,6 @@ class Gradients:
 
         Raises:
             TrainingDataUnusable: the loss is not finite (0083).
-            OperationFailed: another process has ended (0039).
         """
         # Anew for every batch: what dropout draws must not depend on what was run before.
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
@@ -79,7 +78,8 @@ class Gradients:
         loss = self._objective(logits, targets, blend)
         # Gradients are averaged over the processes: as if each had as many images as all.
         share = self._group.size / max(images, 1.0) if own else 0.0
-        with self._exchanging(network, exchange=exchange):
+        exchanging = contextlib.nullcontext() if exchange else self._group.without_exchange(network)
+        with exchanging:
             (loss * share).backward()
         wrong = int((logits.argmax(1) != targets).sum())
         sums = self._group.sum([loss.item(), wrong] if own else [0.0, 0])
@@ -89,13 +89,6 @@ class Gradients:
         """Whether this process answers for its images: a batch that all have counts once."""
         is_shared = self._group.is_alone or not is_whole(batch.size, self._group.size)
         return is_shared or self._group.rank == 0
-
-    def _exchanging(
-        self, network: nn.Module, *, exchange: bool
-    ) -> contextlib.AbstractContextManager[None]:
-        if self._group.is_alone:
-            return contextlib.nullcontext()
-        return group_errors() if exchange else self._group.without_exchange(network)
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -46,8 +46,7 @@ class Group:
         # NCCL adds up on GPUs only.
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
         total = torch.tensor(values, dtype=torch.float64, device=device)
-        with group_errors():
-            distributed.all_reduce(total)
+        distributed.all_reduce(total)
         return total.tolist()
 
     def wrap(self, network: nn.Module) -> nn.Module:
@@ -86,16 +85,16 @@ def joined(meeting: Path, *, rank: int, size: int) -> Generator[Group]:
     if on_gpus:
         torch.cuda.set_device(rank)
     torch.set_num_threads(max(1, threads // size))
-    with group_errors():
-        distributed.init_process_group(
-            "nccl" if on_gpus else "gloo",
-            init_method=meeting.absolute().as_uri(),
-            rank=rank,
-            world_size=size,
-            timeout=_TIMEOUT,
-        )
+    distributed.init_process_group(
+        "nccl" if on_gpus else "gloo",
+        init_method=meeting.absolute().as_uri(),
+        rank=rank,
+        world_size=size,
+        timeout=_TIMEOUT,
+    )
     try:
-        yield Group(rank, size)
+        with group_errors():
+            yield Group(rank, size)
     finally:
         distributed.destroy_process_group()
         torch.set_num_threads(threads)
@@ -107,9 +106,11 @@ def group_errors() -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
         raise errors.OperationFailed(
             "expected all training processes to go on",
             where="training",
             got="one that has ended",
-            action="Look at its message above, and go on with --resume.",
+            action="Go on with --resume, with fewer processes if memory was short.",
         ) from error
