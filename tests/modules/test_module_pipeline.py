@@ -46,6 +46,7 @@ class Pipeline:
 
     folder: Path
     messages: Messages = field(default_factory=Messages)
+    epochs_seen: list[int] = field(default_factory=list[int])
 
     def run(
         self, module: str, inputs: Mapping[str, str], outputs: Mapping[str, str], **values: Any
@@ -55,7 +56,9 @@ class Pipeline:
             {port: self.folder / name for port, name in inputs.items()},
             {port: self.folder / name for port, name in outputs.items()},
             values,
-            context=Context(progress=self.messages),
+            context=Context(
+                progress=self.messages, metrics=lambda rows: self.epochs_seen.append(len(rows))
+            ),
         )
 
     def images(self, name: str) -> ImageDirectory:

@@ -45,6 +45,8 @@ def _option(
     }
     if description["type"] == "boolean":
         return click.option(f"{flag}/--no-{flag[2:]}", name, **attributes)
+    if attributes["default"] is not None:
+        attributes["default"] = str(attributes["default"])  # or click would check the type first
     metavar = "|".join(description["choices"] or []) or description["type"].upper()
     return click.option(flag, name, metavar=metavar, **attributes)
 

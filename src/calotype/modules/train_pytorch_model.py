@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from calotype.modules.module import Context, Module, Port, PortType
@@ -73,6 +74,8 @@ class TrainPyTorchModel(Module[TrainingParameters]):
                 validation,
                 outputs["trained_model"],
                 parameters=parameters,
-                listeners=Listeners(progress),
+                listeners=Listeners(
+                    progress, lambda epochs: context.metrics([asdict(epoch) for epoch in epochs])
+                ),
             )
             add_measurements(trained, validation)

@@ -97,7 +97,7 @@ def fit_job(
         with learn.cache, check.cache:
             samples = _samples(learn)
             outcome = run.fit(learn, check, pool)
-    unreadable = sorted(learn.unreadable | check.unreadable)
+    unreadable = [*sorted(learn.unreadable), *sorted(check.unreadable)]
     _warn_unreadable(unreadable, listeners.progress)
     description = ModelDescription(
         architecture=Architecture(name=job.architecture, arguments=job.arguments),
