@@ -33,8 +33,8 @@ Document = dict[str, Any]
 TableRow = Sequence[str]
 
 FASHION_PUBLISHED = {
-    "2 convolutions": 0.876,
-    "3 convolutions, augmented": 0.934,
+    "2 convolutions, pooling": 0.876,
+    "2 convolutions, pooling, batch norm": 0.934,
     "ResNet-18": 0.949,
     "wide ResNet": 0.959,
 }
@@ -63,8 +63,8 @@ def fashion_mnist(options: argparse.Namespace) -> Document:
         _fresh(CACHE / "trials" / "fashion-mnist"),
     )
     rows: list[TableRow] = [
-        (f"published: {name}", f"{accuracy:.1%}", "", "")
-        for name, accuracy in FASHION_PUBLISHED.items()
+        (f"published: {published}", f"{accuracy:.1%}", "", "")
+        for published, accuracy in FASHION_PUBLISHED.items()
     ]
     rows.append(
         (
