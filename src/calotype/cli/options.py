@@ -1,15 +1,35 @@
-"""Command-line options made from declared parameters."""
+"""Command-line options that several commands have, or that declared parameters make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from calotype.parameters import ParameterDescription, Parameters, describe
+if TYPE_CHECKING:
+    from calotype.parameters import ParameterDescription, Parameters
 
 Decorated = Callable[..., None]
+PATH = click.Path(path_type=Path)
+
+
+def choice_option(
+    flag: str, choices: Sequence[str], help: str, *, name: str | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Add an option with a few possible words, of which the first is the default.
+
+    Args:
+        flag: the option, such as `--labels`.
+        choices: the words.
+        help: what the words mean.
+        name: of the function's parameter, if it is another than the option's.
+    """
+    names = (flag, name) if name is not None else (flag,)
+    return click.option(
+        *names, type=click.Choice(choices), default=choices[0], show_default=True, help=help
+    )
 
 
 def parameter_options(parameters: type[Parameters]) -> Callable[[Decorated], Decorated]:
@@ -18,6 +38,7 @@ def parameter_options(parameters: type[Parameters]) -> Callable[[Decorated], Dec
     Values arrive as they were typed and are checked by `parameters` itself, so that a wrong one
     has the same message and number everywhere.
     """
+    from calotype.parameters import describe
 
     def decorate(function: Decorated) -> Decorated:
         for name, description in reversed(describe(parameters).items()):
