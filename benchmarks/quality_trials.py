@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from calotype.scoring.finish import finish
+
 from calotype.evaluation import Evaluation, evaluate
 from calotype.evaluation.intervals import Estimate
 from calotype.images.transformation import Transformation
@@ -30,7 +32,7 @@ class Trial:
         accuracy: on the test images, with its interval.
         ece: expected calibration error on the test images, without and with the temperature that
             was fitted on the validation images.
-        train_s: seconds from the first image to the model folder.
+        train_s: seconds from the first image to the finished, calibrated model.
         epochs: the metrics of the epochs.
         kept: the number of the epoch that was kept.
         scored: the scored test images.
@@ -90,6 +92,7 @@ def run(
         parameters=TrainingParameters.of(parameters),
         progress=SILENCE,
     )
+    model = finish(model, sets.validation)
     train_s = time.monotonic() - started_s
     before, _ = _measure(model, sets, folder / "uncalibrated", is_calibrated=False)
     after, scored = _measure(model, sets, folder / "calibrated", is_calibrated=True)
