@@ -77,6 +77,8 @@ class ParameterDescription(TypedDict):
     default: Any
     minimum: float | None
     maximum: float | None
+    range: str
+    """The bounds in words; nothing for one without."""
     choices: list[str] | None
     help: str
 
@@ -88,12 +90,34 @@ def describe(parameters: type[Parameters]) -> dict[str, ParameterDescription]:
 
 
 def _describe_one(schema: Mapping[str, Any]) -> ParameterDescription:
-    typed = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    kinds = [kind for kind in schema.get("anyOf", (schema,)) if kind.get("type") != "null"]
+    typed = kinds[0]  # the others are single words, such as "auto"
     return {
         "type": typed.get("type", "string"),
         "default": schema.get("default"),
         "minimum": typed.get("minimum", typed.get("exclusiveMinimum")),
         "maximum": typed.get("maximum", typed.get("exclusiveMaximum")),
+        "range": " or ".join(filter(None, [_range(typed), *(kind.get("const") for kind in kinds)])),
         "choices": typed.get("enum"),
         "help": schema.get("description", ""),
     }
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a number in words; nothing for one without bounds.
+
+    >>> _range({"minimum": 0, "maximum": 180})
+    '0 to 180'
+    >>> _range({"exclusiveMinimum": 0})
+    'greater than 0'
+    """
+    if "minimum" in schema and "maximum" in schema:
+        return f"{schema['minimum']:g} to {schema['maximum']:g}"
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "greater than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    bounds = (f"{words[bound]} {schema[bound]:g}" for bound in words if bound in schema)
+    return " and ".join(bounds)

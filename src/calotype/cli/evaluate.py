@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype.cli.options import PATH
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from calotype.evaluation import Evaluation
-
-_PATH = click.Path(path_type=Path)
 
 
 @command(
@@ -25,9 +24,9 @@ _PATH = click.Path(path_type=Path)
         "calotype -o json evaluate scored.csv --out report | jq .overall_accuracy",
     ),
 )
-@click.argument("scored", type=_PATH)
-@click.argument("scored2", required=False, type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Folder for the report and the tables.")
+@click.argument("scored", type=PATH)
+@click.argument("scored2", required=False, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the report and the tables.")
 def evaluate(terminal: Terminal, *, scored: Path, scored2: Path | None, out: Path) -> None:
     """Measure scored images against their labels, or compare two sets of scores.
 

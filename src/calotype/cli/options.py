@@ -1,15 +1,35 @@
-"""Command-line options made from declared parameters."""
+"""Command-line options that several commands have, or that declared parameters make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from calotype.parameters import ParameterDescription, Parameters, describe
+if TYPE_CHECKING:
+    from calotype.parameters import ParameterDescription, Parameters
 
 Decorated = Callable[..., None]
+PATH = click.Path(path_type=Path)
+
+
+def choice_option(
+    flag: str, choices: Sequence[str], help: str, *, name: str | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Add an option with a few possible words, of which the first is the default.
+
+    Args:
+        flag: the option, such as `--labels`.
+        choices: the words.
+        help: what the words mean.
+        name: of the function's parameter, if it is another than the option's.
+    """
+    names = (flag, name) if name is not None else (flag,)
+    return click.option(
+        *names, type=click.Choice(choices), default=choices[0], show_default=True, help=help
+    )
 
 
 def parameter_options(
@@ -24,6 +44,8 @@ def parameter_options(
         parameters: the declared ones.
         names: options that are not called as their parameters are, by the name of these.
     """
+    from calotype.parameters import describe
+
     called = names or {}
 
     def decorate(function: Decorated) -> Decorated:
@@ -52,9 +74,5 @@ def _option(
 
 
 def _help(description: ParameterDescription) -> str:
-    low, high = description["minimum"], description["maximum"]
-    if low is None and high is None:
-        return description["help"]
-    if high is None:
-        return f"{description['help']}  [at least {low:g}]"
-    return f"{description['help']}  [{low or 0:g} to {high:g}]"
+    bounds = f"  [{description['range']}]" if description["range"] else ""
+    return description["help"] + bounds
