@@ -94,12 +94,28 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "Learning rate": 0.001,
         "Random seed": 1,
         "Patience": 3,
+        "Warmup epochs": None,
+        "Print frequency": 10,
     },
     "Score Image Model": {},
     "Evaluate Model": {},
 }
 
 OURS: dict[str, dict[str, object]] = {
+    "Train PyTorch Model": {
+        "Recipe": "default",
+        "Optimizer": "auto",
+        "Schedule": "auto",
+        "Label smoothing": None,
+        "Balance": "none",
+        "Mixup": 0.0,
+        "Unfreeze": "auto",
+        "Ema": None,
+        "Precision": "auto",
+        "Accumulate": 1,
+        "Max minutes": None,
+        "Cache mb": 4096,
+    },
     "Split Image Directory": {"Random seed": 0, "Stratify": True},
     "Score Image Model": {
         "Schema check": "warn",

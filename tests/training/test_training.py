@@ -291,9 +291,7 @@ class TestRefusals:
     def refused(self, *arguments: Any, **options: Any) -> errors.CalotypeError:
         told = Told()
         with pytest.raises(errors.CalotypeError) as caught:
-            train(
-                *arguments, listeners=Listeners(told), **{"transformation": SMALL, **options}
-            )
+            train(*arguments, listeners=Listeners(told), **{"transformation": SMALL, **options})
         assert told.tasks == []
         assert not list(arguments[-1].parent.glob("*.training"))
         return caught.value

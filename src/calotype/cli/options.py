@@ -75,4 +75,5 @@ def _option(
 
 def _help(description: ParameterDescription) -> str:
     bounds = f"  [{description['range']}]" if description["range"] else ""
-    return description["help"] + bounds
+    # What modules say to those who know the retired designer.
+    return description["help"].removesuffix(" (Not in the original.)") + bounds
