@@ -233,7 +233,7 @@ def test_a_wrong_value_has_its_number_and_names_the_module(
         ("init_image_transformation", "size", "at least 1"),
         ("init_image_transformation", "random_affine_degrees", "0 to 180"),
         ("split_image_directory", "fraction", "greater than 0 and less than 1"),
-        ("train_pytorch_model", "learning_rate", "greater than 0"),
+        ("train_pytorch_model", "learning_rate", "greater than 0 or auto"),
         ("resnet", "pretrained", ""),
     ],
 )

@@ -28,8 +28,8 @@ from calotype.models.onnx_file import open_session
 from calotype.models.pretrained import require
 from calotype.models.quantize import quantize
 from calotype.scoring.scorer import Scorer
-from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.fit import Fitted
+from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.run import Listeners
 from calotype.training.train import fit, train
 
