@@ -54,7 +54,7 @@ class TrainPyTorchModel(Module[TrainingParameters]):
         from calotype.images.image_directory import ImageDirectory
         from calotype.models.architectures import require_torch
         from calotype.models.untrained_model import UntrainedModel
-        from calotype.scoring.optimize import add_measurements
+        from calotype.scoring.finish import finish
 
         require_torch()
         from calotype.training.train import train
@@ -74,4 +74,4 @@ class TrainPyTorchModel(Module[TrainingParameters]):
                 parameters=parameters,
                 progress=progress,
             )
-            add_measurements(trained, validation)
+            finish(trained, validation, progress=progress)
