@@ -28,7 +28,8 @@ def gaps(
         is_correct: whether the prediction is right, shape (images,).
     """
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    return bins, np.bincount(bins, is_correct - confidence, minlength=BINS)
+    sums = np.bincount(bins, is_correct - confidence, minlength=BINS)
+    return bins, sums.astype(np.float64)
 
 
 def expected_calibration_error(

@@ -40,7 +40,9 @@ def expose(model: ir.Model) -> InnerOutputs | None:
         return None
     features, weights = head.inputs[0], head.inputs[1]
     taken = {value.name for node in graph.all_nodes() for value in node.outputs}
-    if not _has_producer(features) or weights is None or weights.name not in graph.initializers:
+    if features is None or features.producer() is None:
+        return None
+    if weights is None or weights.name not in graph.initializers:
         return None
     if {_FEATURES, _FEATURE_MAP} & {*taken, *graph.initializers}:
         return None
@@ -64,20 +66,18 @@ def _is_plain(head: ir.Node) -> bool:
     return defaults | given == expected
 
 
-def _has_producer(value: ir.Value | None) -> bool:
-    return value is not None and value.producer() is not None
-
-
 def _pooled_from(features: ir.Value) -> ir.Value | None:
     """Return the feature map that the features are the mean of over all positions, if they are."""
     node = features.producer()
     while node is not None and node.op_type in _SHAPES and node.inputs[0] is not None:
         node = node.inputs[0].producer()
-    if node is None or node.op_type not in _MEANS or not _has_producer(node.inputs[0]):
+    if node is None or node.op_type not in _MEANS or not _is_over_positions(node):
         return None
     feature_map = node.inputs[0]
-    shape: Any = None if feature_map is None else feature_map.shape
-    if shape is None or len(shape) != 4 or not _is_over_positions(node):
+    if feature_map is None or feature_map.producer() is None:
+        return None
+    shape: Any = feature_map.shape
+    if shape is None or len(shape) != 4:
         return None
     height, width = shape[2], shape[3]
     is_known = isinstance(height, int) and isinstance(width, int)

@@ -22,8 +22,6 @@ from PIL import Image, PngImagePlugin
 from calotype import errors, files
 from calotype.images.decode import Picture
 from calotype.images.preprocess import Box
-from calotype.models.image_model import ONNX
-from calotype.models.onnx_file import open_session
 from calotype.scoring.heat_colours import coloured
 
 if TYPE_CHECKING:
@@ -170,9 +168,7 @@ def _activation(scorer: Scorer, batch: NDArray[np.float32], index: int) -> Heat:
     description = scorer.model.description
     inner = description.inner_outputs
     assert inner is not None
-    # The fp32 network, whatever scores: heat is not faster in other precisions, only coarser.
-    session = open_session(scorer.model.file(ONNX))
-    feature_map, weights = session.run(
+    feature_map, weights = scorer.reference_session.run(
         [inner.feature_map, inner.class_weights], {description.input_name: batch}
     )
     own = np.asarray(weights)[index] - np.asarray(weights).mean(axis=0)
@@ -242,7 +238,7 @@ def _surprise(scorer: Scorer, batch: NDArray[np.float32], index: int) -> NDArray
 def _scaled(values: Heat) -> Heat:
     """Return values from 0 to 1; what speaks against the class is 0."""
     positive = np.maximum(np.nan_to_num(values.astype(np.float32)), 0.0)
-    return positive / max(float(positive.max()), 1e-12)
+    return (positive / max(positive.max(), 1e-12)).astype(np.float32)
 
 
 def _shrunk(picture: Picture) -> Picture:

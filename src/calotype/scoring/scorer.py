@@ -7,6 +7,7 @@ by themselves, nothing is copied between processes, and memory does not grow wit
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from calotype import errors
 from calotype.images.formats import DEFAULT_LIMITS, ImageLimits
 from calotype.images.image_directory import ImageDirectory, ImageEntry
 from calotype.images.preprocess import Preprocessing, Preprocessor
-from calotype.models.image_model import ImageModel
+from calotype.models.image_model import ONNX, ImageModel
 from calotype.models.novelty import statistic_of
+from calotype.models.onnx_file import open_session
 from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import ScoredSchema
 from calotype.scoring.pictures import Predictable, name_of, open_picture
@@ -32,6 +34,8 @@ from calotype.scoring.runtimes import Batch, Runtime
 from calotype.tables import RecordBatch
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from calotype.scoring.explain import Explanation, Method
 
 Source = str | Path | ImageDirectory
@@ -156,6 +160,14 @@ class Scorer:
     def measures_novelty(self) -> bool:
         """Whether every score comes with the novelty of its image."""
         return self._novelty is not None
+
+    @functools.cached_property
+    def reference_session(self) -> InferenceSession:
+        """The fp32 network in ONNX Runtime, opened when first asked for; explanations look into it.
+
+        Heat in another precision would only be coarser.
+        """
+        return open_session(self.model.file(ONNX))
 
     def predict(self, images: Predictable | Sequence[Predictable]) -> Scores:
         """Score a few images that are at hand.

@@ -88,7 +88,7 @@ class OpenVinoRuntime:
         try:
             network = core.read_model(path)
             # Only what is asked for: whatever else the file gives would be computed every time.
-            network = openvino.Model(
+            network = openvino.Model(  # pyright: ignore[reportGeneralTypeIssues] - its stubs disagree
                 [network.output(name) for name in wanted], network.get_parameters()
             )
             self._network = core.compile_model(network, "CPU", settings)
