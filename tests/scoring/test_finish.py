@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -73,7 +74,8 @@ def finished(model: ImageModel, validation_folder: Path, shared_folder: Path) ->
 def foreign_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty handwritten digits, of 8 x 8 pixels, and ten pictures of noise."""
     folder = tmp_path_factory.mktemp("foreign")
-    for index, pixels in enumerate(load_digits().images[:30]):
+    digits: Any = load_digits()
+    for index, pixels in enumerate(digits.images[:30]):
         Image.fromarray((pixels * 15.9).astype(np.uint8)).save(folder / f"digit {index}.png")
     random = np.random.default_rng(0)
     for index in range(10):

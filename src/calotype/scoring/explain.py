@@ -72,7 +72,7 @@ class Explanation:
         """Return the overlay as a data URI, for pages and answers in JSON."""
         return "data:image/png;base64," + base64.b64encode(self.png()).decode("ascii")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the overlay; an earlier one there is replaced.
 
         Raises:
@@ -80,6 +80,7 @@ class Explanation:
             AlreadyExists: something else is there.
             CannotWrite: the file cannot be written.
         """
+        path = Path(path)
         check_target(path)
         with files.aside(path) as temporary:
             temporary.write_bytes(self.png())
