@@ -28,7 +28,7 @@ from calotype.images.transformation import Transformation
 from calotype.models.image_model import ImageModel
 from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import SCORED_LABELS, ScoredDataset, probability_column
-from calotype.scoring.optimize import add_measurements
+from calotype.scoring.finish import finish
 from calotype.scoring.score import ScoreResult, score
 from calotype.scoring.scorer import Scorer
 
@@ -150,7 +150,7 @@ class Demo:
                 parameters=TrainingParameters.of(TRAINING),
                 listeners=Listeners(self._progress),
             )
-            model = add_measurements(model, validation)
+            model = finish(model, validation, progress=self._progress)
             said.append(
                 f"EfficientNet-Lite0, fine-tuned; {model.metrics['top_1_accuracy']:.1%} of the "
                 "validation cells"

@@ -82,7 +82,7 @@ def train(
     from calotype.images.image_directory import ImageDirectory
     from calotype.images.transformation import Transformation
     from calotype.models.architectures import require_torch
-    from calotype.scoring.optimize import add_measurements
+    from calotype.scoring.finish import finish
 
     require_torch()
     from calotype.training.run import Listeners
@@ -105,7 +105,7 @@ def train(
             resume=resume,
             listeners=Listeners(terminal.progress),
         )
-        trained = add_measurements(trained, check)
+        trained = finish(trained, check, progress=terminal.progress)
     document = {"path": str(trained.path), **trained.description.model_dump(mode="json")}
     terminal.show(document, lambda console: _render(console, trained))
     if trained.description.training["stopped"] == "interrupt":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from calotype.evaluation.calibration import BINS
@@ -51,6 +52,7 @@ def describe_set(evaluated: EvaluatedSet, *, seed: int, resamples: int) -> Docum
             for category, predicted, images in evaluated.confusion.most_confused()
         ],
         "calibration": _calibration(measured),
+        "novelty": evaluated.novelty and asdict(evaluated.novelty),
         "binary": _binary(measured),
         "curves": _curves(measured),
     }

@@ -73,6 +73,7 @@ def _quantize(onnx: Path, prepared: Path, out: Path, reader: Any) -> None:
 
     # Folds batch norms into convolutions: their ranges would be quantised apart otherwise.
     quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
+    _drop_weights_among_outputs(prepared)
     quantization.quantize_static(
         prepared,
         out,
@@ -83,6 +84,17 @@ def _quantize(onnx: Path, prepared: Path, out: Path, reader: Any) -> None:
         activation_type=quantization.QuantType.QUInt8,
         calibrate_method=quantization.CalibrationMethod.MinMax,
     )
+
+
+def _drop_weights_among_outputs(path: Path) -> None:
+    """Explanations read the head's weights from the fp32 file; here they would stay in fp32."""
+    import onnx
+
+    model = onnx.load(path)
+    weights = {one.name for one in model.graph.initializer}
+    for output in [one for one in model.graph.output if one.name in weights]:
+        model.graph.output.remove(output)
+    onnx.save(model, path)
 
 
 def _reader(input_name: str, images: Iterator[NDArray[np.float32]]) -> Any:

@@ -55,7 +55,7 @@ class TrainPyTorchModel(Module[TrainingParameters]):
         from calotype.images.image_directory import ImageDirectory
         from calotype.models.architectures import require_torch
         from calotype.models.untrained_model import UntrainedModel
-        from calotype.scoring.optimize import add_measurements
+        from calotype.scoring.finish import finish
 
         require_torch()
         from calotype.training.run import Listeners
@@ -78,4 +78,4 @@ class TrainPyTorchModel(Module[TrainingParameters]):
                     progress, lambda epochs: context.metrics([asdict(epoch) for epoch in epochs])
                 ),
             )
-            add_measurements(trained, validation)
+            finish(trained, validation, progress=progress)

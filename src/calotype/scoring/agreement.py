@@ -25,6 +25,8 @@ def measure(
 ) -> dict[str, Agreement]:
     """Score the same images in fp32 and in other precisions, and compare.
 
+    The model's own preprocessing counts, whatever transformation was applied to the images.
+
     Args:
         model: the image model.
         directory: the images; labelled ones give accuracies too.
@@ -56,7 +58,7 @@ def _score(
 ) -> tuple[list[str | None], _Scored]:
     scorer = Scorer(model, precision)
     started_s = time.perf_counter()
-    chunks = scorer.chunks(directory, step=step)
+    chunks = scorer.chunks(directory, step=step, ignore_pending=True)
     truth: list[str | None] = []
     labels: list[str] = []
     for chunk in chunks:
