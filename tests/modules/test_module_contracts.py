@@ -122,6 +122,8 @@ OURS: dict[str, dict[str, object]] = {
         "Precision": "auto",
         "On error": "skip",
         "Exact decode": False,
+        "Calibrated": True,
+        "Novelty": False,
     },
 }
 

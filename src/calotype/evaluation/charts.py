@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from calotype.evaluation.arrays import Floats
-from calotype.evaluation.calibration import BINS, Calibration
+from calotype.evaluation.calibration import Calibration
 from calotype.evaluation.intervals import Estimate
 from calotype.evaluation.ranking import Curve, Ranking
+from calotype.models.calibration import BINS
 from calotype.pages.charts import UNIT, Chart, Frame, Line, styles
 from calotype.pages.wording import decimal
 

@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from calotype.evaluation.calibration import BINS
 from calotype.evaluation.comparison import Comparison
 from calotype.evaluation.confusion import MAX_DRAWN, Confusion
 from calotype.evaluation.intervals import CONFIDENCE, Estimate
 from calotype.evaluation.metrics import METRICS, Measurement, top_k
 from calotype.evaluation.ranking import Curve
+from calotype.models.calibration import BINS
 
 if TYPE_CHECKING:
     from calotype.evaluation.results import EvaluatedSet
