@@ -34,8 +34,8 @@ from calotype.scoring.scorer import Scorer
 
 PUBLISHED_ACCURACY = 0.8842  # fine-tuned VGG19, 75/25 split, the same two classes
 ARCHITECTURE = "efficientnet_lite0"
-TRANSFORMATION = Transformation(size=160, crop_size=160, random_vertical_flip=True)
-TRAINING = {"epochs": 3, "batch_size": 32}
+TRANSFORMATION = Transformation(size=224, crop_size=224, random_vertical_flip=True)
+TRAINING = {"epochs": 6, "batch_size": 32}
 
 _PACKAGES = {
     "elpv_dataset": "elpv-dataset",
@@ -111,6 +111,7 @@ class Demo:
         model = self._train(training, validation)
         scored = self._score(model, test)
         self._evaluate(scored)
+        self._explain(model, test)
         self._photographs()
         return self._result
 
@@ -139,7 +140,7 @@ class Demo:
 
         with self._step("transform") as said:
             TRANSFORMATION.save(self._folder / "transformation")
-            said.append("160 x 160 pixels; flipped both ways at random while training")
+            said.append("224 x 224 pixels; flipped both ways at random while training")
         with self._step("train") as said:
             model = train(
                 Network(ARCHITECTURE),
@@ -176,6 +177,16 @@ class Demo:
             said.append(
                 f"accuracy {accuracy.value:.1%} (95 % interval {accuracy.low:.1%} to "
                 f"{accuracy.high:.1%}); published {PUBLISHED_ACCURACY:.1%}"
+            )
+
+    def _explain(self, model: ImageModel, test: ImageDirectory) -> None:
+        with self._step("explain") as said, test.reader() as reader:
+            cell = next(entry for entry in test.entries() if entry.category == "defective")
+            explanation = Scorer(model).explain(reader.read(cell), "defective")
+            explanation.save(self._folder / "explanation.png")
+            said.append(
+                f"what makes {Path(cell.path).name} {explanation.probability:.0%} defective: "
+                f"{self._folder / 'explanation.png'}"
             )
 
     def _photographs(self) -> None:
