@@ -110,6 +110,13 @@ class TestImport:
         assert code == 2
         assert "--classes" in stderr
 
+    def test_a_folder_needs_no_class_names(self, calotype: Call, tmp_path: Path) -> None:
+        (tmp_path / "model_spec.yaml").write_text("flavor: {name: pytorch}\n")
+        code, _, stderr = calotype("model", "import", tmp_path, "--out", tmp_path / "out")
+        assert code == 1
+        assert stderr.startswith(f"error 0159: {tmp_path}: ")
+        assert "an untrained model of the retired designer" in stderr
+
 
 class TestInspect:
     def test_it_says_what_the_model_is(self, calotype: Call, imagenet_model: ImageModel) -> None:
