@@ -166,6 +166,11 @@ def _render(console: Console, loaded: ImageModel) -> None:
         ]
         columns = ["precision", "labels as in fp32", "accuracy", "images/s", "images"]
         table(console, columns, measured)
+        for name, one in description.precisions.items():
+            if one.kept_layers:
+                kept = ", ".join(one.kept_layers)
+                text = f"{name} keeps {len(one.kept_layers)} of {one.layers} layers in fp32: {kept}"
+                console.print(text, style="dim")
 
 
 def _number(value: object) -> object:
