@@ -90,7 +90,9 @@ def labels_of(
     scorer = Scorer(model, precision)
     labels = Labels([], [])
     for chunk in scorer.chunks(directory, start=sample.start, step=sample.step):
-        labels.true.extend(entry.category for entry in chunk.entries)
+        # A category that the model does not know would be wrong in every precision: no measure.
+        categories = [entry.category for entry in chunk.entries]
+        labels.true.extend(one if one in scorer.classes else None for one in categories)
         labels.found.extend(scorer.classes[index] for index in chunk.probabilities.argmax(axis=1))
     if not labels.found:
         raise errors.InvalidDataset("expected readable images", where=str(directory.path))
