@@ -70,12 +70,16 @@ class Parameters(BaseModel):
 
 
 class ParameterDescription(TypedDict):
-    """One parameter as forms, option lists and documentation show it."""
+    """One parameter as forms, option lists and documentation show it.
+
+    `minimum` and `maximum` are values that may be taken; `range` tells of excluded bounds too.
+    """
 
     type: str
     default: Any
     minimum: float | None
     maximum: float | None
+    range: str
     choices: list[str] | None
     help: str
 
@@ -91,8 +95,29 @@ def _describe_one(schema: Mapping[str, Any]) -> ParameterDescription:
     return {
         "type": typed.get("type", "string"),
         "default": schema.get("default"),
-        "minimum": typed.get("minimum", typed.get("exclusiveMinimum")),
-        "maximum": typed.get("maximum", typed.get("exclusiveMaximum")),
+        "minimum": typed.get("minimum"),
+        "maximum": typed.get("maximum"),
+        "range": _range(typed),
         "choices": typed.get("enum"),
         "help": schema.get("description", ""),
     }
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a number in words; nothing for one without bounds.
+
+    >>> _range({"minimum": 0, "maximum": 180})
+    '0 to 180'
+    >>> _range({"exclusiveMinimum": 0})
+    'greater than 0'
+    """
+    if "minimum" in schema and "maximum" in schema:
+        return f"{schema['minimum']:g} to {schema['maximum']:g}"
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "greater than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    bounds = (f"{words[bound]} {schema[bound]:g}" for bound in words if bound in schema)
+    return " and ".join(bounds)

@@ -116,7 +116,10 @@ def inspect(terminal: Terminal, model: str) -> None:
 def optimize(
     terminal: Terminal, model: str, precision: str, calibration: Path, max_accuracy_drop: float
 ) -> None:
-    """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it."""
+    """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it.
+
+    Where it loses too much, up to half of the layers stay in fp32, the most sensitive ones first.
+    """
     from calotype.images.image_directory import ImageDirectory
     from calotype.models.image_model import ImageModel
     from calotype.scoring.optimize import add_int8, add_measurements

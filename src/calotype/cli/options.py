@@ -40,9 +40,5 @@ def _option(name: str, description: ParameterDescription) -> Callable[[Decorated
 
 
 def _help(description: ParameterDescription) -> str:
-    low, high = description["minimum"], description["maximum"]
-    if low is None and high is None:
-        return description["help"]
-    if high is None:
-        return f"{description['help']}  [at least {low:g}]"
-    return f"{description['help']}  [{low or 0:g} to {high:g}]"
+    range_ = f"  [{description['range']}]" if description["range"] else ""
+    return f"{description['help']}{range_}"

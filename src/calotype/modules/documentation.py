@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from calotype.modules.module import AnyModule, Port
@@ -68,7 +67,6 @@ def _document_port(port: Port) -> PortDocumentation:
 
 
 def _document_parameters(parameters: type[Parameters]) -> list[ParameterDocumentation]:
-    schemas = parameters.model_json_schema()["properties"]
     return [
         {
             "key": key,
@@ -77,28 +75,8 @@ def _document_parameters(parameters: type[Parameters]) -> list[ParameterDocument
             "is_required": parameters.model_fields[key].is_required(),
             "default": description["default"],
             "choices": description["choices"],
-            "range": _range(schemas[key]),
+            "range": description["range"],
             "help": description["help"],
         }
         for key, description in describe(parameters).items()
     ]
-
-
-def _range(schema: Mapping[str, Any]) -> str:
-    """Return the bounds of a number in words; nothing for one without bounds.
-
-    >>> _range({"minimum": 0, "maximum": 180})
-    '0 to 180'
-    >>> _range({"exclusiveMinimum": 0})
-    'greater than 0'
-    """
-    if "minimum" in schema and "maximum" in schema:
-        return f"{schema['minimum']:g} to {schema['maximum']:g}"
-    words = {
-        "minimum": "at least",
-        "exclusiveMinimum": "greater than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-    }
-    bounds = (f"{words[bound]} {schema[bound]:g}" for bound in words if bound in schema)
-    return " and ".join(bounds)
