@@ -6,6 +6,8 @@ Images are small and classes few; deep networks still take many seconds to expor
 from __future__ import annotations
 
 import io
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +89,9 @@ def photograph() -> bytes:
 
 
 @pytest.fixture(scope="module", params=ALL)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Made]:
     """The model of an architecture with random weights."""
     name = str(request.param)
     torch.manual_seed(11)
@@ -96,7 +100,8 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         for head in head_names(network, name):
             network.get_parameter(f"{head}.bias").copy_(torch.tensor([0.3, -0.2, 0.1]))
     out = tmp_path_factory.mktemp(name) / "model"
-    return Made(name, network, export(network, described(name), out))
+    yield Made(name, network, export(network, described(name), out))
+    shutil.rmtree(out)  # the largest has a gigabyte
 
 
 def test_onnx_computes_what_torch_does(made: Made) -> None:
