@@ -23,6 +23,8 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/score.py
+	$(BIN)/python benchmarks/train.py --short
+	$(BIN)/python benchmarks/quality.py elpv --seeds 1
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -10,7 +10,6 @@ machine can do when decoding and inference share its cores without any loss.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import photographs
+from peers import Peer, answer_rounds
 
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / "calotype-benchmarks"
@@ -175,47 +175,34 @@ ALTERNATIVES: dict[str, Callable[[Path, Path, str], Callable[[], list[int]]]] = 
 
 
 def serve_rounds(alternative: str, model: str, folder: str, precision: str) -> None:
-    """Run one round for each line on stdin; print images/s and the labels as JSON."""
+    """Answer each round with the rate in images/s and the labels."""
     run = ALTERNATIVES[alternative](Path(model), Path(folder), precision)
     run()
-    print("ready", flush=True)
-    for _ in sys.stdin:
+
+    def measured() -> dict[str, Any]:
         started_s = time.perf_counter()
         labels = run()
-        rate = len(labels) / (time.perf_counter() - started_s)
-        print(json.dumps({"rate": rate, "labels": labels}), flush=True)
+        return {"rate": len(labels) / (time.perf_counter() - started_s), "labels": labels}
+
+    answer_rounds(measured)
 
 
-class Peer:
-    """One alternative in its own process."""
+class Scoring(Peer):
+    """One alternative and what its rounds came to."""
 
     def __init__(
         self, alternative: str, model: Path, folder: Path, precision: str = "fp32"
     ) -> None:
-        self.name = alternative if precision == "fp32" else f"{alternative} {precision}"
+        name = alternative if precision == "fp32" else f"{alternative} {precision}"
+        super().__init__(
+            name, [__file__, "--serve", alternative, str(model), str(folder), precision]
+        )
         self.rates: list[float] = []
         self.labels: list[int] = []
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", alternative, str(model), str(folder), precision],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._line()
 
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name} died")
-        return line
-
-    def round(self) -> None:
+    def measure(self) -> None:
         """Run once and keep the rate."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._line())
+        answer = self.round()
         self.rates.append(answer["rate"])
         self.labels = answer["labels"]
 
@@ -224,21 +211,16 @@ class Peer:
         """The median of the rounds, in images/s."""
         return statistics.median(self.rates)
 
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
 
 def compare(model: Path, folder: Path, precisions: list[str], rounds: int) -> None:
     """Print steady rates, ratios to (a), shares of the limit and equal labels."""
-    peers = {"simple": Peer("simple", model, folder), "loader": Peer("loader", model, folder)}
-    peers["decode"] = Peer("decode", model, folder)
+    peers = {name: Scoring(name, model, folder) for name in ("simple", "loader", "decode")}
     for precision in precisions:
-        peers[f"infer {precision}"] = Peer("infer", model, folder, precision)
-        peers[f"calotype {precision}"] = Peer("calotype", model, folder, precision)
+        peers[f"infer {precision}"] = Scoring("infer", model, folder, precision)
+        peers[f"calotype {precision}"] = Scoring("calotype", model, folder, precision)
     for _ in range(rounds):
         for peer in peers.values():
-            peer.round()
+            peer.measure()
     base = peers["simple"]
     print(f"\n{model.name}, {folder.name}: {len(base.labels)} images, median of {rounds} rounds")
     print(f"{'':18}{'images/s':>10}{'x (a)':>8}{'limit':>9}{'share':>8}{'labels as (a)':>15}")

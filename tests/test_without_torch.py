@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from calotype.scoring.scorer import Scorer
 CORE = Path(__file__).parent.parent / ".venv-core" / "bin"
 
 
-def core(*arguments: str) -> subprocess.CompletedProcess[str]:
+def core(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     assert (CORE / "python").exists(), "run `make test`: it installs Calotype without torch"
     command = [CORE / arguments[0], *arguments[1:]]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("package", ["torch", "torchvision", "timm", "onnx", "openvino"])
@@ -54,6 +55,35 @@ def test_it_converts_scores_and_evaluates_with_the_same_bits(
     got = pa.Table.from_batches(ScoredDataset.load(tmp_path / "scored").batches())
     assert got.equals(expected)
     assert (tmp_path / "report/report.html").is_file()
+
+
+def test_it_explains_calibrates_and_measures_novelty(
+    imagenet_model: ImageModel, tmp_path: Path
+) -> None:
+    photographs.write(tmp_path / "photos", count=12, size=(160, 120))
+    shutil.copytree(imagenet_model.path, tmp_path / "model")
+    code = (
+        "from calotype import ImageDirectory, ImageModel\n"
+        "from calotype.scoring.finish import finish\n"
+        "with ImageDirectory.open('photos') as images:\n"
+        "    model = finish(ImageModel.load('model'), images)\n"
+        "model.with_description(temperature=2.0)"
+    )
+    model = ("--model", "model")
+    steps = [
+        ("python", "-c", code),
+        ("calotype", "score", *model, "--images", "photos", "--out", "scored", "--novelty"),
+        ("calotype", "explain", *model, "--image", "photos/00000.jpg", "--out", "heat.png"),
+    ]
+    for step in steps:
+        done = core(*step, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    ours = Scorer(tmp_path / "model", "fp32", novelty=True)
+    expected = pa.Table.from_batches(ours.score(tmp_path / "photos"))
+    got = pa.Table.from_batches(ScoredDataset.load(tmp_path / "scored").batches())
+    assert got.equals(expected)
+    assert "Novelty" in got.column_names
+    assert (tmp_path / "heat.png").read_bytes() == ours.explain(tmp_path / "photos/00000.jpg").png()
 
 
 @pytest.mark.parametrize(

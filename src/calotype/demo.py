@@ -28,12 +28,14 @@ from calotype.images.transformation import Transformation
 from calotype.models.image_model import ImageModel
 from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import SCORED_LABELS, ScoredDataset, probability_column
-from calotype.scoring.optimize import add_measurements
+from calotype.scoring.finish import finish
 from calotype.scoring.score import ScoreResult, score
 from calotype.scoring.scorer import Scorer
 
 PUBLISHED_ACCURACY = 0.8842  # fine-tuned VGG19, 75/25 split, the same two classes
 ARCHITECTURE = "efficientnet_lite0"
+TRANSFORMATION = Transformation(size=160, crop_size=160, random_vertical_flip=True)
+TRAINING = {"epochs": 3, "batch_size": 32}
 
 _PACKAGES = {
     "elpv_dataset": "elpv-dataset",
@@ -114,7 +116,7 @@ class Demo:
 
     def _prepare(self) -> tuple[ImageDirectory, ImageDirectory, ImageDirectory]:
         with self._step("convert") as said:
-            cells = convert(_cells(self._folder / "cells"), self._folder / "images")
+            cells = convert(link_cells(self._folder / "cells"), self._folder / "images")
             counts = ", ".join(f"{n:,} {name}" for name, n in cells.info.counts.categories.items())
             said.append(f"{len(cells):,} photographs of solar cells: {counts}")
         with self._step("split") as said:
@@ -132,11 +134,11 @@ class Demo:
 
     def _train(self, training: ImageDirectory, validation: ImageDirectory) -> ImageModel:
         from calotype.training.parameters import Network, TrainingParameters
+        from calotype.training.run import Listeners
         from calotype.training.train import train
 
         with self._step("transform") as said:
-            transformation = Transformation(size=160, crop_size=160, random_vertical_flip=True)
-            transformation.save(self._folder / "transformation")
+            TRANSFORMATION.save(self._folder / "transformation")
             said.append("160 x 160 pixels; flipped both ways at random while training")
         with self._step("train") as said:
             model = train(
@@ -144,11 +146,11 @@ class Demo:
                 training,
                 validation,
                 self._folder / "model",
-                transformation=transformation,
-                parameters=TrainingParameters(epochs=3, batch_size=32),
-                progress=self._progress,
+                transformation=TRANSFORMATION,
+                parameters=TrainingParameters.of(TRAINING),
+                listeners=Listeners(self._progress),
             )
-            model = add_measurements(model, validation)
+            model = finish(model, validation, progress=self._progress)
             said.append(
                 f"EfficientNet-Lite0, fine-tuned; {model.metrics['top_1_accuracy']:.1%} of the "
                 "validation cells"
@@ -209,8 +211,8 @@ def _labels(scored: Path) -> list[tuple[str, str, float]]:
     ]
 
 
-def _cells(folder: Path) -> Path:
-    """Sort the package's photographs into class folders, by links to where they lie."""
+def link_cells(folder: Path) -> Path:
+    """Sort the photographs of solar cells into class folders, by links to where they lie."""
     data = Path(str(importlib.resources.files("elpv_dataset") / "data"))
     for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines():
         path, probability, _ = line.split()

@@ -45,7 +45,8 @@ class Parameters(BaseModel):
 
     @classmethod
     def _error(cls, detail: ErrorDetails, where: str) -> errors.ParameterError:
-        name = ".".join(str(part) for part in detail["loc"]) or cls.__name__
+        # Where several types are possible, the type that was tried last follows the name.
+        name = str(detail["loc"][0]) if detail["loc"] else cls.__name__
         where = f"{where}: parameter '{name}'" if where else f"parameter '{name}'"
         got = repr(detail["input"])
         if detail["type"] in _BOUNDS:
@@ -70,16 +71,15 @@ class Parameters(BaseModel):
 
 
 class ParameterDescription(TypedDict):
-    """One parameter as forms, option lists and documentation show it.
-
-    `minimum` and `maximum` are values that may be taken; `range` tells of excluded bounds too.
-    """
+    """One parameter as forms, option lists and documentation show it."""
 
     type: str
     default: Any
     minimum: float | None
     maximum: float | None
+    """Values that may be taken; excluded bounds are in `range` only."""
     range: str
+    """The bounds in words; nothing for one without."""
     choices: list[str] | None
     help: str
 
@@ -91,13 +91,14 @@ def describe(parameters: type[Parameters]) -> dict[str, ParameterDescription]:
 
 
 def _describe_one(schema: Mapping[str, Any]) -> ParameterDescription:
-    typed = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    kinds = [kind for kind in schema.get("anyOf", (schema,)) if kind.get("type") != "null"]
+    typed = kinds[0]  # the others are single words, such as "auto"
     return {
         "type": typed.get("type", "string"),
         "default": schema.get("default"),
         "minimum": typed.get("minimum"),
         "maximum": typed.get("maximum"),
-        "range": _range(typed),
+        "range": " or ".join(filter(None, [_range(typed), *(kind.get("const") for kind in kinds)])),
         "choices": typed.get("enum"),
         "help": schema.get("description", ""),
     }

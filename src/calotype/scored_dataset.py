@@ -29,6 +29,7 @@ ID = "id"
 PATH = "path"
 CATEGORY = "category"
 SCORED_LABELS = "Scored Labels"
+NOVELTY = "Novelty"
 PROBABILITY_PREFIX = "Scored Probabilities_"
 
 WHOLE_TABLE = "scored"  # the stem of a table that is not in parts
@@ -76,14 +77,16 @@ class ScoredSchema(BaseModel):
     scored_label_column: str = SCORED_LABELS
     classes: tuple[str, ...]
     probability_columns: dict[str, str]
+    novelty_column: str | None = None
 
     @classmethod
-    def of(cls, classes: Sequence[str], *, has_category: bool) -> Self:
+    def of(cls, classes: Sequence[str], *, has_category: bool, has_novelty: bool = False) -> Self:
         """Describe the table that scoring writes for a model with these classes, in index order."""
         return cls(
             label_column=CATEGORY if has_category else None,
             classes=tuple(classes),
             probability_columns={name: probability_column(name) for name in classes},
+            novelty_column=NOVELTY if has_novelty else None,
         )
 
     @model_validator(mode="after")
@@ -134,11 +137,15 @@ class ScoredSchema(BaseModel):
             column = self.probability_columns[name]
             fields.append(pa.field(column, pa.float32(), nullable=False))
         fields.append(pa.field(self.scored_label_column, pa.string(), nullable=False))
+        if self.novelty_column is not None:
+            fields.append(pa.field(self.novelty_column, pa.float32(), nullable=False))
         return pa.schema(fields)
 
     def write(self, folder: Path) -> None:
         """Write `_schema.json` into `folder`."""
-        files.write_json(folder / SCHEMA_FILE, self.model_dump(mode="json", by_alias=True))
+        left_out = {"novelty_column"} if self.novelty_column is None else set[str]()
+        document = self.model_dump(mode="json", by_alias=True, exclude=left_out)
+        files.write_json(folder / SCHEMA_FILE, document)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -331,7 +338,12 @@ def _schema_of_table(path: Path, *, label_column: str = CATEGORY) -> ScoredSchem
         )
     columns = {name.removeprefix(PROBABILITY_PREFIX): name for name in probabilities}
     label = label_column if label_column in names else None
-    return ScoredSchema(label_column=label, classes=tuple(columns), probability_columns=columns)
+    return ScoredSchema(
+        label_column=label,
+        classes=tuple(columns),
+        probability_columns=columns,
+        novelty_column=NOVELTY if NOVELTY in names else None,
+    )
 
 
 def _not_scored(path: Path, *, got: str) -> errors.NotScored:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calotype.evaluation.calibration import BINS, calibrate
+from calotype.evaluation.calibration import calibrate
+from calotype.models.calibration import BINS
 
 rows = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60)
 

@@ -1,52 +1,23 @@
-"""Convert to Image Directory: what is taken, what is not and why, and where the result may go."""
+"""Convert to Image Directory: what is taken, and what is not and why."""
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from conversion_watch import Heard, Picture, skipped, taken
 
 from calotype import errors, files
-from calotype.images import formats, headers
+from calotype.images import headers
 from calotype.images.convert import convert
 from calotype.images.formats import ImageLimits
 from calotype.images.image_directory import ImageDirectory
-
-Picture = Callable[..., Path]
-
-
-class Heard:
-    """A progress listener that remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.tasks: list[str] = []
-
-    def begin(self, task: str, *, total: int | None, unit: str) -> None:
-        self.tasks.append(task)
-
-    def advance(self, count: int = 1, *, note: str = "") -> None: ...
-    def end(self) -> None: ...
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-
-def taken(directory: ImageDirectory) -> dict[str, str | None]:
-    return {entry.path: entry.category for entry in directory.entries()}
-
-
-def skipped(directory: ImageDirectory) -> dict[str, tuple[str, int | None]]:
-    return {one.path: (one.reason, one.error_number) for one in directory.skipped()}
 
 
 def test_class_folders_become_categories(photos: Path, tmp_path: Path) -> None:
@@ -269,211 +240,6 @@ def test_a_copy_does_without_its_source(photos: Path, tmp_path: Path) -> None:
         ["tar", "tf", tmp_path / "moved/images.tar"], capture_output=True, text=True, check=True
     )
     assert listed.stdout.split() == list(contents)
-
-
-def count_headers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that grows by the name of each image whose header is read."""
-    read: list[str] = []
-    original = formats.read_header
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        read.append(options["where"])
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(headers, "read_header", counting)
-    return read
-
-
-def test_converting_again_reads_nothing_unless_something_changed(
-    photos: Path, tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = count_headers(monkeypatch)
-    heard = Heard()
-    first = convert(photos, tmp_path / "out")
-    assert len(read) == 5
-    written = (tmp_path / "out/images.parquet").stat().st_mtime_ns
-    again = convert(photos, tmp_path / "out", progress=heard)
-    assert len(read) == 5
-    assert again.info == first.info
-    assert (tmp_path / "out/images.parquet").stat().st_mtime_ns == written
-    assert "has not changed" in heard.said[0]
-
-    picture(photos / "dogs/new.jpg")
-    changed = convert(photos, tmp_path / "out")
-    assert len(changed) == 6
-    assert len(read) == 11
-    assert changed.info.fingerprint != first.info.fingerprint
-
-
-def change_time(photos: Path) -> None:
-    os.utime(photos / "cats/1.jpg", ns=(1, 1))
-
-
-def change_name(photos: Path) -> None:
-    (photos / "cats/1.jpg").rename(photos / "cats/9.jpg")
-
-
-def change_category(photos: Path) -> None:
-    (photos / "cats/1.jpg").rename(photos / "dogs/9.jpg")
-
-
-def add_empty_class(photos: Path) -> None:
-    (photos / "birds").mkdir()
-
-
-def add_skipped_file(photos: Path) -> None:
-    (photos / "readme.txt").touch()
-
-
-@pytest.mark.parametrize(
-    "change", [change_time, change_name, change_category, add_empty_class, add_skipped_file]
-)
-def test_any_change_is_noticed(
-    change: Callable[[Path], None],
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    convert(photos, tmp_path / "out")
-    read = count_headers(monkeypatch)
-    change(photos)
-    convert(photos, tmp_path / "out")
-    assert read
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"labels": "none"},
-        {"digest": True},
-        {"copy": True},
-        {"drop_duplicates": True},
-        {"limits": ImageLimits(max_bytes=10**6)},
-        {"on_error": "fail"},
-    ],
-)
-def test_other_options_convert_again(
-    options: dict[str, Any], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convert(photos, tmp_path / "out")
-    read = count_headers(monkeypatch)
-    convert(photos, tmp_path / "out", **options)
-    assert read
-
-
-def test_a_damaged_result_is_made_again(photos: Path, tmp_path: Path) -> None:
-    convert(photos, tmp_path / "out")
-    (tmp_path / "out/images.parquet").write_bytes(b"PAR1")
-    assert len(convert(photos, tmp_path / "out")) == 5
-    convert(photos, tmp_path / "copy", copy=True)
-    (tmp_path / "copy/images.tar").unlink()
-    made = convert(photos, tmp_path / "copy", copy=True)
-    with made.reader() as reader:
-        assert reader.read(next(made.entries())) == (photos / "cats/1.jpg").read_bytes()
-
-
-def test_the_output_may_lie_inside_the_source(photos: Path, tmp_path: Path) -> None:
-    made = convert(photos, photos / "out")
-    assert made.categories == ["cats", "dogs"]
-    assert made.info.counts.skipped == {}
-    heard = Heard()
-    convert(photos, photos / "out", progress=heard)
-    assert "has not changed" in heard.said[0]
-
-
-def test_nothing_of_somebody_else_is_overwritten(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/thesis.txt").touch()
-    (tmp_path / "file").touch()
-    for place in (tmp_path / "full", tmp_path / "file", photos):
-        with pytest.raises(errors.AlreadyExists, match="Choose another folder"):
-            convert(photos, place)
-    convert(photos, tmp_path / "out")
-    (tmp_path / "out/thesis.txt").touch()
-    with pytest.raises(errors.AlreadyExists):
-        convert(photos, tmp_path / "out", digest=True)
-    convert(photos / "cats", tmp_path / "cats")
-    with pytest.raises(errors.AlreadyExists, match="image directory of something else"):
-        convert(photos, tmp_path / "cats")
-    (tmp_path / "empty").mkdir()
-    assert len(convert(photos, tmp_path / "empty")) == 5
-
-
-def test_no_image_says_what_was_seen(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    with pytest.raises(errors.InvalidDataset, match="Got an empty folder") as raised:
-        convert(folder, tmp_path / "out", labels="folders")
-    assert raised.value.number == 18
-    for name in ("a.gif", "b.gif", "c.gif", "d.gif", ".e.jpg"):
-        (folder / name).touch()
-    expected = r"5 files: 4 wrong extension \(a.gif, b.gif, c.gif, …\); 1 hidden \(.e.jpg\)"
-    with pytest.raises(errors.InvalidDataset, match=expected):
-        convert(folder, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    assert os.listdir(tmp_path) == ["photos"]
-
-
-@pytest.mark.parametrize("name", ["missing", "file.txt", "pipe", "image.gif"])
-def test_what_is_no_source_is_refused(name: str, tmp_path: Path) -> None:
-    (tmp_path / "file.txt").write_text("text")
-    (tmp_path / "image.gif").write_bytes(b"GIF89a")
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(errors.InvalidDataset, match=f"{name}: expected a folder of images"):
-        convert(tmp_path / name, tmp_path / "out")
-
-
-def test_class_folders_can_be_demanded(photos: Path, tmp_path: Path) -> None:
-    assert len(convert(photos, tmp_path / "out", labels="folders").categories) == 2
-    with pytest.raises(errors.NotLabeled) as raised:
-        convert(photos / "cats", tmp_path / "cats", labels="folders")
-    assert raised.value.number == 24
-
-
-def test_a_place_below_a_file_is_refused_before_any_work(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = count_headers(monkeypatch)
-    (tmp_path / "file").touch()
-    with pytest.raises(errors.CannotWrite, match="choose another folder"):
-        convert(photos, tmp_path / "file" / "out")
-    with pytest.raises(errors.CannotWrite, match="Choose a shorter path"):
-        convert(photos, tmp_path / ("x" * 300))
-    assert read == []
-
-
-def test_a_full_disk_leaves_nothing_behind(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convert(photos, tmp_path / "out")
-    before = sorted(os.listdir(tmp_path))
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("calotype.images.tar_writer.TarWriter.add", full)
-    with pytest.raises(errors.CannotWrite, match="Free some disk space"):
-        convert(photos, tmp_path / "out", copy=True)
-    assert sorted(os.listdir(tmp_path)) == before
-    assert len(ImageDirectory.load(tmp_path / "out")) == 5
-
-
-def test_a_file_size_limit_is_one_message(photos: Path, tmp_path: Path) -> None:
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-    run = subprocess.run(
-        [sys.executable, "-m", "calotype", "convert", photos, tmp_path / "out"],
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert run.stderr.startswith("error 0046: ")
-    assert run.stderr.count("\n") == 1
-    assert os.listdir(tmp_path) == ["photos"]
 
 
 def test_slow_disks_are_read_by_several_threads_in_the_same_order(

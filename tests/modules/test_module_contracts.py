@@ -94,18 +94,36 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "Learning rate": 0.001,
         "Random seed": 1,
         "Patience": 3,
+        "Warmup epochs": None,
+        "Print frequency": 10,
     },
     "Score Image Model": {},
     "Evaluate Model": {},
 }
 
 OURS: dict[str, dict[str, object]] = {
+    "Train PyTorch Model": {
+        "Recipe": "default",
+        "Optimizer": "auto",
+        "Schedule": "auto",
+        "Label smoothing": None,
+        "Balance": "none",
+        "Mixup": 0.0,
+        "Unfreeze": "auto",
+        "Ema": None,
+        "Precision": "auto",
+        "Accumulate": 1,
+        "Max minutes": None,
+        "Cache mb": 4096,
+    },
     "Split Image Directory": {"Random seed": 0, "Stratify": True},
     "Score Image Model": {
         "Schema check": "warn",
         "Precision": "auto",
         "On error": "skip",
         "Exact decode": False,
+        "Calibrated": True,
+        "Novelty": False,
     },
 }
 
@@ -217,7 +235,7 @@ def test_a_wrong_value_has_its_number_and_names_the_module(
         ("init_image_transformation", "size", "at least 1"),
         ("init_image_transformation", "random_affine_degrees", "0 to 180"),
         ("split_image_directory", "fraction", "greater than 0 and less than 1"),
-        ("train_pytorch_model", "learning_rate", "greater than 0"),
+        ("train_pytorch_model", "learning_rate", "greater than 0 or auto"),
         ("resnet", "pretrained", ""),
     ],
 )

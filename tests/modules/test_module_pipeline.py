@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from calotype import errors, modules
+from calotype.evaluation import evaluate
 from calotype.images.image_directory import ImageDirectory
 from calotype.images.transformation import Transformation
 from calotype.models.image_model import ImageModel
@@ -22,6 +23,8 @@ from calotype.modules import Context
 from calotype.progress import Silence
 from calotype.scored_dataset import ScoredDataset
 from calotype.scoring.optimize import faster_precisions
+from calotype.scoring.score import score
+from calotype.scoring.scorer import Scorer
 
 # The fixture trains: all its tests share it on one worker.
 pytestmark = pytest.mark.xdist_group("module_pipeline")
@@ -46,6 +49,7 @@ class Pipeline:
 
     folder: Path
     messages: Messages = field(default_factory=Messages)
+    epochs_seen: list[int] = field(default_factory=list[int])
 
     def run(
         self, module: str, inputs: Mapping[str, str], outputs: Mapping[str, str], **values: Any
@@ -55,7 +59,9 @@ class Pipeline:
             {port: self.folder / name for port, name in inputs.items()},
             {port: self.folder / name for port, name in outputs.items()},
             values,
-            context=Context(progress=self.messages),
+            context=Context(
+                progress=self.messages, metrics=lambda rows: self.epochs_seen.append(len(rows))
+            ),
         )
 
     def images(self, name: str) -> ImageDirectory:
@@ -243,11 +249,16 @@ def test_evaluation_measures_the_scored_rows(pipeline: Pipeline) -> None:
     assert evaluation["overall_accuracy"]["value"] == pytest.approx(right / len(rows))
 
 
-def test_evaluation_finds_what_training_has_measured(pipeline: Pipeline) -> None:
+def test_evaluation_finds_what_training_has_measured(pipeline: Pipeline, tmp_path: Path) -> None:
     metrics = ImageModel.load(pipeline.folder / "model").metrics
     evaluation = pipeline.json("results/evaluation.json")
     assert evaluation["overall_accuracy"]["value"] == pytest.approx(metrics["top_1_accuracy"])
-    assert evaluation["log_loss"]["value"] == pytest.approx(metrics["validation_loss"], rel=1e-3)
+    assert evaluation["ece"]["value"] == pytest.approx(metrics["ece"], abs=1e-4)
+    scorer = Scorer(pipeline.folder / "model", "fp32", calibrated=False)  # as training looks at it
+    scored = score(scorer, pipeline.images("part2"), tmp_path / "scored")
+    found = evaluate(scored.path, out=tmp_path / "results", resamples=10).sets[0].estimates
+    assert found["log_loss"].value == pytest.approx(metrics["validation_loss"], rel=1e-3)
+    assert found["ece"].value == pytest.approx(metrics["ece_before_calibration"], abs=1e-4)
 
 
 def test_two_scored_datasets_are_compared(pipeline: Pipeline) -> None:

@@ -65,12 +65,16 @@ def center() -> Pixels:
     return np.asarray(picture().image)[:, 5:35]
 
 
+def apply(augmented: Augmentation, of: Picture, random: np.random.Generator) -> Pixels:
+    return augmented.vary(augmented.prepare(of), random)
+
+
 def draws(
     augmented: Augmentation, *, count: int = 2000, of: Picture | None = None
 ) -> Iterator[Pixels]:
     source = of or picture()
     for seed in range(count):
-        yield augmented.apply(source, np.random.default_rng(seed))
+        yield apply(augmented, source, np.random.default_rng(seed))
 
 
 class TestSteps:
@@ -122,7 +126,7 @@ class TestSteps:
             Image.fromarray(center()), np.random.default_rng(3).uniform(-90, 90)
         )
         assert np.array_equal(
-            alone("random_rotation").apply(picture(), random), np.asarray(expected)
+            apply(alone("random_rotation"), picture(), random), np.asarray(expected)
         )
 
     def test_a_random_crop_is_a_part_of_the_picture_and_reaches_every_edge(self) -> None:
@@ -169,7 +173,7 @@ class TestSteps:
         )
         expected = picture().image.crop((left, top, left + width, top + height))
         expected = expected.resize((24, 24), Image.Resampling.BILINEAR)
-        got = alone("random_resized_crop").apply(picture(), random)
+        got = apply(alone("random_resized_crop"), picture(), random)
         assert np.array_equal(got, np.asarray(expected))
 
     @pytest.mark.parametrize(("width", "height"), [(400, 10), (10, 400)])
@@ -248,8 +252,8 @@ for _more in RANDOM_STEPS.values():
 
 class TestDraws:
     def test_the_same_draws_make_the_same_pixels(self) -> None:
-        first = augmentation_of(**EVERYTHING).apply(picture(), np.random.default_rng((1, 2, 3)))
-        again = augmentation_of(**EVERYTHING).apply(picture(), np.random.default_rng((1, 2, 3)))
+        first = apply(augmentation_of(**EVERYTHING), picture(), np.random.default_rng((1, 2, 3)))
+        again = apply(augmentation_of(**EVERYTHING), picture(), np.random.default_rng((1, 2, 3)))
         assert np.array_equal(first, again)
 
     @pytest.mark.parametrize("step", RANDOM_STEPS)
@@ -258,7 +262,7 @@ class TestDraws:
 
     def test_the_picture_itself_is_left_alone(self) -> None:
         source = picture()
-        augmentation_of(**EVERYTHING).apply(source, np.random.default_rng(1))
+        apply(augmentation_of(**EVERYTHING), source, np.random.default_rng(1))
         assert np.array_equal(np.asarray(source.image), np.asarray(picture().image))
 
     def test_the_global_generators_are_left_alone(self) -> None:
@@ -312,7 +316,7 @@ class TestTogetherWithPreprocessing:
         )
         expected = Preprocessor(preprocessing).crop(picture(*size))
         augmented = Augmentation(transformation, preprocessing)
-        assert np.array_equal(augmented.apply(picture(*size), np.random.default_rng(0)), expected)
+        assert np.array_equal(apply(augmented, picture(*size), np.random.default_rng(0)), expected)
         assert expected.shape[:2] == preprocessing.input_size
 
     @pytest.mark.parametrize("step", ["random_crop", "random_resized_crop"])

@@ -17,7 +17,7 @@ from calotype.images.image_directory import ImageDirectory
 from calotype.images.preprocess import Preprocessing, Preprocessor
 from calotype.images.transformation import Transformation
 from calotype.training.augmentation import Augmentation
-from calotype.training.batches import Batch, LabeledImages
+from calotype.training.batches import Batch, Drawing, LabeledImages
 
 PREPROCESSING = Preprocessing.of_transformation(SMALL, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 RANDOM = SMALL.model_copy(update={"random_rotation": True, "random_rotation_degrees": 20})
@@ -52,10 +52,14 @@ def training(
     size: int = 16,
     seed: int = 1,
     epoch: int = 1,
+    start: int = 0,
     transformation: Transformation = RANDOM,
 ) -> list[Batch]:
     augmented = Augmentation(transformation, PREPROCESSING)
-    return list(images.training_batches(pool, augmented, size=size, seed=seed, epoch=epoch))
+    drawing = Drawing(size=size, seed=seed)
+    return list(
+        images.training_batches(pool, augmented, drawing, epoch=epoch, varied_as=epoch, start=start)
+    )
 
 
 def digest(batches: list[Batch]) -> bytes:

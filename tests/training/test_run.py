@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,8 @@ from calotype.models.architectures import build
 from calotype.training.augmentation import Augmentation
 from calotype.training.batches import LabeledImages
 from calotype.training.parameters import TrainingParameters
-from calotype.training.run import Run, memory_errors
+from calotype.training.plan import has_bf16, plan_for
+from calotype.training.run import EpochMetrics, Listeners, Run, memory_errors
 
 PREPROCESSING = Preprocessing.of_transformation(SMALL, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 State = dict[str, torch.Tensor]
@@ -77,14 +79,15 @@ def network() -> nn.Module:
     return build("test_resnet", classes=10)
 
 
-def run_of(net: nn.Module, told: Told, *, tuning: bool = False, **parameters: Any) -> Run:
+def run_of(net: nn.Module, told: Told, *, tuning: bool = False, **chosen: Any) -> Run:
+    parameters = TrainingParameters.of({"batch_size": 20, "learning_rate": 0.05, **chosen})
     return Run(
         net,
         heads=("fc",),
-        is_fine_tuning=tuning,
+        plan=plan_for(parameters, net, is_fine_tuning=tuning),
         augmentation=Augmentation(SMALL, PREPROCESSING),
-        parameters=TrainingParameters.of({"batch_size": 20, "learning_rate": 0.05, **parameters}),
-        progress=told,
+        parameters=parameters,
+        listeners=Listeners(told),
     )
 
 
@@ -95,12 +98,12 @@ def changed(before: State, after: State) -> set[str]:
 Images = Callable[[str], LabeledImages]
 
 
-def test_fine_tuning_moves_the_head_first_and_then_everything(
+def test_the_head_may_learn_first_and_then_everything(
     images: Images, pool: ThreadPoolExecutor
 ) -> None:
     net = network()
     told = Snapshots(net)
-    run_of(net, told, tuning=True, epochs=2).fit(images("few"), images("few"), pool)
+    run_of(net, told, unfreeze="head_first", epochs=2).fit(images("few"), images("few"), pool)
     first, second = itertools.pairwise(told.states)
     # The statistics of batch norm adapt to the new images from the start; no other weight moves.
     weights = {name for name, _ in net.named_parameters()}
@@ -109,14 +112,133 @@ def test_fine_tuning_moves_the_head_first_and_then_everything(
     assert changed(*second) == set(told.states[0])
 
 
-@pytest.mark.parametrize(("tuning", "epochs"), [(True, 1), (False, 1), (False, 2)])
+@pytest.mark.parametrize(("unfreeze", "epochs"), [("head_first", 1), ("gradual", 1), ("auto", 2)])
 def test_otherwise_everything_moves_from_the_start(
-    images: Images, pool: ThreadPoolExecutor, tuning: bool, epochs: int
+    images: Images, pool: ThreadPoolExecutor, unfreeze: str, epochs: int
 ) -> None:
     net = network()
     told = Snapshots(net)
-    run_of(net, told, tuning=tuning, epochs=epochs).fit(images("few"), images("few"), pool)
+    run_of(net, told, unfreeze=unfreeze, epochs=epochs).fit(images("few"), images("few"), pool)
     assert changed(told.states[0], told.states[1]) == set(told.states[0])
+
+
+def test_layers_may_learn_one_group_after_the_other(
+    images: Images, pool: ThreadPoolExecutor
+) -> None:
+    """The head alone, then from the last block to the first, all from the middle of the run on."""
+    net = network()
+    told = Snapshots(net)
+    run_of(net, told, unfreeze="gradual", epochs=6).fit(images("few"), images("few"), pool)
+    weights = {name for name, _ in net.named_parameters()}
+    first, second, third, *_ = (
+        changed(*pair) & weights for pair in itertools.pairwise(told.states)
+    )
+    assert first == {"fc.weight", "fc.bias"}
+    assert first < second < third == weights
+    assert any(name.startswith("layer4") for name in second)
+    assert not any(name.startswith("conv1") for name in second)
+
+
+def test_a_moving_average_is_what_is_validated_and_kept(
+    images: Images, pool: ThreadPoolExecutor
+) -> None:
+    net, plain = network(), network()
+    outcome = run_of(net, Told(), epochs=2, ema=0.9).fit(images("few"), images("check"), pool)
+    other = run_of(plain, Told(), epochs=2).fit(images("few"), images("check"), pool)
+    # The steps are the same, so what is learnt from is; the kept weights are smoother.
+    assert outcome.epochs[0].train_loss == other.epochs[0].train_loss
+    assert outcome.epochs[0].validation_loss != other.epochs[0].validation_loss
+    check = images("check")
+    (batch,) = check.evaluation_batches(pool, size=100)
+    with torch.inference_mode():
+        loss = nn.functional.cross_entropy(net.eval()(batch.inputs), batch.targets).item()
+    assert outcome.kept.validation_loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_batches_that_are_added_up_are_one_large_batch(
+    images: Images, pool: ThreadPoolExecutor
+) -> None:
+    """Without batch norm, whose statistics are those of each small batch."""
+    states: list[State] = []
+    for size, accumulate in ((20, 1), (5, 4)):
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Flatten(), nn.Linear(4 * 49, 10))
+        run = run_of(
+            net, Told(), epochs=1, batch_size=size, accumulate=accumulate, precision="fp32"
+        )
+        run.fit(images("few"), images("few"), pool)
+        states.append(net.state_dict())
+    for name, value in states[0].items():
+        assert torch.allclose(value, states[1][name], rtol=1e-3, atol=1e-5), name
+
+
+def test_the_time_budget_ends_it_and_the_rate_has_fallen_by_then(
+    images: Images, pool: ThreadPoolExecutor
+) -> None:
+    told = Told()
+    run = run_of(network(), told, epochs=10_000, patience=10_000, max_minutes=0.03)
+    began_s = time.monotonic()
+    outcome = run.fit(images("few"), images("few"), pool)
+    assert time.monotonic() - began_s < 30
+    assert outcome.stopped == "time"
+    assert len(outcome.epochs) < 10_000
+    assert outcome.epochs[-1].learning_rate < 0.2 * 0.05
+    assert sum(metrics.elapsed_s for metrics in outcome.epochs) < 2 * 0.03 * 60
+
+
+def test_a_learning_rate_is_found_and_learns(images: Images, pool: ThreadPoolExecutor) -> None:
+    told = Told()
+    net = network()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    run = run_of(net, told, epochs=3, learning_rate="auto", patience=9)
+    outcome = run.fit(images("learn"), images("check"), pool)
+    assert 1e-4 < outcome.learning_rate < 2
+    assert told.said[0] == f"learning rate {outcome.learning_rate:.2g}, found on 60 batches"
+    assert outcome.epochs[-1].train_loss < outcome.epochs[0].train_loss < math.log(10) * 1.3
+    assert set(before) == set(net.state_dict())
+
+
+def test_looking_for_a_rate_leaves_the_network_as_it_was(
+    images: Images, pool: ThreadPoolExecutor
+) -> None:
+    """The same rate, found or given, leads to the same weights."""
+    found, given = network(), network()
+    told = Told()
+    rate = (
+        run_of(found, told, epochs=1, learning_rate="auto")
+        .fit(images("few"), images("few"), pool)
+        .learning_rate
+    )
+    run_of(given, Told(), epochs=1, learning_rate=rate).fit(images("few"), images("few"), pool)
+    assert not changed(dict(found.state_dict()), dict(given.state_dict()))
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor does not compute in bf16")
+def test_bf16_learns_as_fp32_does(images: Images, pool: ThreadPoolExecutor) -> None:
+    losses: list[float] = []
+    for precision in ("fp32", "bf16"):
+        net = network()
+        run = run_of(net, Told(), epochs=2, precision=precision)
+        outcome = run.fit(images("learn"), images("check"), pool)
+        losses.append(outcome.epochs[-1].train_loss)
+        assert {value.dtype for value in net.parameters()} == {torch.float32}
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"mixup": 0.2}, {"label_smoothing": 0.2}, {"balance": "sampling"}]
+)
+def test_what_is_chosen_changes_what_is_learnt_and_it_still_learns(
+    images: Images, pool: ThreadPoolExecutor, chosen: dict[str, Any]
+) -> None:
+    def fitted(**chosen: Any) -> list[EpochMetrics]:
+        run = run_of(network(), Told(), epochs=4, **chosen)
+        return run.fit(images("learn"), images("check"), pool).epochs
+
+    changed_run, plain = fitted(**chosen), fitted(label_smoothing=0)
+    assert changed_run[0].train_loss != plain[0].train_loss
+    assert changed_run[-1].train_loss < changed_run[0].train_loss
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(
@@ -127,34 +249,34 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(
     told = Snapshots(net)
     check = images("check")
     check.targets = (check.targets + 1) % 10
-    run = run_of(net, told, epochs=10, patience=2)
-    best = run.fit(images("learn"), check, pool)
-    losses = [metrics.validation_loss for metrics in run.epochs]
-    assert best.metrics.validation_loss == min(losses)
-    assert best.metrics.epoch == losses.index(min(losses)) + 1
-    assert len(run.epochs) == best.metrics.epoch + 2 < 10  # patience
-    assert told.said[-1] == f"stopped early: epoch {best.metrics.epoch} stays the best"
+    outcome = run_of(net, told, epochs=10, patience=2).fit(images("learn"), check, pool)
+    losses = [metrics.validation_loss for metrics in outcome.epochs]
+    assert outcome.kept.validation_loss == min(losses)
+    assert outcome.kept.epoch == losses.index(min(losses)) + 1
+    assert len(outcome.epochs) == outcome.kept.epoch + 2 < 10
+    assert outcome.stopped == "patience"
+    assert told.said[-1] == f"stopped early: epoch {outcome.kept.epoch} stays the best"
     # And its weights are what the network has in the end.
-    kept = told.states[best.metrics.epoch]
+    kept = told.states[outcome.kept.epoch]
     assert not changed(kept, dict(net.state_dict()))
     assert changed(kept, told.states[-1])
 
 
 def test_every_metric_of_every_epoch_is_there(images: Images, pool: ThreadPoolExecutor) -> None:
     told = Told()
-    run = run_of(network(), told, epochs=3)
-    best = run.fit(images("few"), images("check"), pool)
-    assert [metrics.epoch for metrics in run.epochs] == [1, 2, 3]
-    for metrics in run.epochs:
+    outcome = run_of(network(), told, epochs=3).fit(images("few"), images("check"), pool)
+    assert [metrics.epoch for metrics in outcome.epochs] == [1, 2, 3]
+    for metrics in outcome.epochs:
         for value in (metrics.train_loss, metrics.validation_loss, metrics.elapsed_s):
             assert math.isfinite(value)
             assert value > 0
         assert 0 <= metrics.train_error <= 1
         assert 0 <= metrics.top_1_accuracy <= metrics.top_5_accuracy <= 1
         assert metrics.train_images_per_s > 0
-    assert run.epochs[0].learning_rate == pytest.approx(0.05)
-    assert 0.05 > run.epochs[1].learning_rate > run.epochs[2].learning_rate > 0
-    assert best.metrics in run.epochs
+    rates = [metrics.learning_rate for metrics in outcome.epochs]
+    assert 0.05 > rates[0] > rates[1] > rates[2] > 0
+    assert outcome.kept in outcome.epochs
+    assert outcome.stopped == "epochs"
     assert told.tasks == [("training", 6, "batches")]
     assert told.advanced == 6
     assert told.ended == 1
@@ -166,7 +288,7 @@ def test_validation_is_the_mean_over_images_whatever_the_batches(
 ) -> None:
     net, check = network(), images("check")
     run = run_of(net, Told(), epochs=1, batch_size=32)  # the last batch has 4 images
-    metrics = run.fit(images("few"), check, pool).metrics
+    metrics = run.fit(images("few"), check, pool).kept
     (batch,) = check.evaluation_batches(pool, size=100)
     with torch.inference_mode():
         logits = net.eval()(batch.inputs)
@@ -179,7 +301,7 @@ def test_validation_is_the_mean_over_images_whatever_the_batches(
 
 def test_a_loss_that_is_not_finite_ends_it(images: Images, pool: ThreadPoolExecutor) -> None:
     told = Told()
-    with pytest.raises(errors.TrainingDataUnusable, match="Choose a lower --learning-rate") as got:
+    with pytest.raises(errors.TrainingDataUnusable, match="Choose a lower learning rate") as got:
         run_of(network(), told, epochs=9, learning_rate=1e12).fit(
             images("few"), images("few"), pool
         )
@@ -200,7 +322,7 @@ def test_without_a_readable_image_it_ends(
 
 
 def test_exhausted_memory_has_its_number() -> None:
-    with pytest.raises(errors.OutOfMemory, match="smaller --batch-size") as caught, memory_errors():
+    with pytest.raises(errors.OutOfMemory, match="smaller batch size") as caught, memory_errors():
         torch.empty(2**58)
     assert caught.value.number == 138
     with pytest.raises(RuntimeError, match="shapes"), memory_errors():

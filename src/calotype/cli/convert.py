@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.options import PATH, choice_option
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 from calotype.images.formats import DEFAULT_LIMITS
 
@@ -28,24 +29,20 @@ _PATHS_SHOWN = 3
         "calotype convert photos.tar.gz images --copy",
     )
 )
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
+@click.argument("source", type=PATH)
+@click.argument("out", type=PATH)
+@choice_option(
     "--labels",
-    type=click.Choice(["auto", "folders", "none"]),
-    default="auto",
-    show_default=True,
-    help="auto: class folders, if there are any, are the categories; folders demands them.",
+    ["auto", "folders", "none"],
+    "auto: class folders, if there are any, are the categories; folders demands them.",
 )
 @click.option("--copy", is_flag=True, help="Copy the images too, so that SOURCE may go.")
 @click.option("--drop-duplicates", is_flag=True, help="Take each content once; reads all images.")
 @click.option("--digest", is_flag=True, help="Store the SHA-256 of each image; reads all images.")
-@click.option(
+@choice_option(
     "--on-error",
-    type=click.Choice(["skip", "fail"]),
-    default="skip",
-    show_default=True,
-    help="skip lists images that are unreadable or too large; fail stops at the first.",
+    ["skip", "fail"],
+    "skip lists images that are unreadable or too large; fail stops at the first.",
 )
 @click.option(
     "--max-pixels",

@@ -39,12 +39,13 @@ def _render(console: Console, result: DemoResult) -> None:
     from calotype.demo import PUBLISHED_ACCURACY
     from calotype.evaluation import wording
     from calotype.evaluation.metrics import METRICS, top_k
+    from calotype.pages.wording import decimal
 
     assert result.evaluation is not None
     evaluated = result.evaluation.sets[0]
     k = top_k(len(evaluated.classes))
     rows = [
-        (metric.title.format(k=k), wording.decimal(estimate.value), wording.interval(estimate))
+        (metric.title.format(k=k), decimal(estimate.value), wording.interval(estimate))
         for metric, estimate in zip(METRICS.values(), evaluated.estimates.values(), strict=True)
     ]
     table(console, ["held-out cells", "value", "95 % interval"], rows)

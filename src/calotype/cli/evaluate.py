@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype.cli.options import PATH
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from calotype.evaluation import Evaluation
-
-_PATH = click.Path(path_type=Path)
 
 
 @command(
@@ -25,9 +24,9 @@ _PATH = click.Path(path_type=Path)
         "calotype -o json evaluate scored.csv --out report | jq .overall_accuracy",
     ),
 )
-@click.argument("scored", type=_PATH)
-@click.argument("scored2", required=False, type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Folder for the report and the tables.")
+@click.argument("scored", type=PATH)
+@click.argument("scored2", required=False, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the report and the tables.")
 def evaluate(terminal: Terminal, *, scored: Path, scored2: Path | None, out: Path) -> None:
     """Measure scored images against their labels, or compare two sets of scores.
 
@@ -54,12 +53,13 @@ def _metrics(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Return the headings and the rows of the table of metrics."""
     from calotype.evaluation import wording
     from calotype.evaluation.metrics import METRICS, top_k
+    from calotype.pages.wording import decimal
 
     k = top_k(len(evaluation.sets[0].classes))
     rows = [[metric.title.format(k=k)] for metric in METRICS.values()]
     if evaluation.comparison is None:
         for row, estimate in zip(rows, evaluation.sets[0].estimates.values(), strict=True):
-            row += [wording.decimal(estimate.value), wording.interval(estimate)]
+            row += [decimal(estimate.value), wording.interval(estimate)]
         return ["Metric", "Value", "95 % interval"], rows
     for evaluated in evaluation.sets:
         for row, estimate in zip(rows, evaluated.estimates.values(), strict=True):

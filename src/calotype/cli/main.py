@@ -22,6 +22,7 @@ COMMANDS = {
     "transformation": ("transformation:transformation", "Describe and attach transformations."),
     "train": ("train:train", "Train an image model."),
     "score": ("score:score", "Score images with an image model."),
+    "explain": ("explain:explain", "Show what a prediction rests on."),
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "model": ("model:model", "Import, inspect and optimise image models."),
     "module": ("module:module", "List the modules with their ports and parameters."),

@@ -65,6 +65,17 @@ _SHOWN = 10
     is_flag=True,
     help="Decode large JPEGs at full size instead of the next size that is large enough.",
 )
+@click.option(
+    "--calibration/--no-calibration",
+    default=True,
+    show_default=True,
+    help="Divide logits by the temperature of the model, if it has one; labels stay the same.",
+)
+@click.option(
+    "--novelty",
+    is_flag=True,
+    help="Add the column Novelty, 0-1: how unlike the model's validation images an image is.",
+)
 @click.option("--threads", type=int, help="Threads that decode and infer.  [default: all cores]")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @click.option(
@@ -91,6 +102,8 @@ def score(
     precision: Literal["auto", "fp32", "bf16", "int8"],
     on_error: Literal["skip", "fail"],
     exact_decode: bool,
+    calibration: bool,
+    novelty: bool,
     threads: int | None,
     resume: bool,
     table_format: Literal["parquet", "csv"],
@@ -101,7 +114,13 @@ def score(
     from calotype.scoring.scorer import Scorer
 
     scorer = Scorer(
-        model, precision, threads, exact_decode=exact_decode, progress=terminal.progress
+        model,
+        precision,
+        threads,
+        exact_decode=exact_decode,
+        calibrated=calibration,
+        novelty=novelty,
+        progress=terminal.progress,
     )
     result = run_score(
         scorer,

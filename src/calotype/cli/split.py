@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from calotype.cli.options import PATH
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _CATEGORIES_SHOWN = 20
         "calotype split images train test --fraction 0.8 --seed 7",
     )
 )
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.argument("out1", type=click.Path(path_type=Path))
-@click.argument("out2", type=click.Path(path_type=Path))
+@click.argument("directory", type=PATH)
+@click.argument("out1", type=PATH)
+@click.argument("out2", type=PATH)
 @click.option(
     "--fraction",
     type=float,

@@ -101,12 +101,13 @@ class ProgressBar:
         self._total: int | None = None
         self._name = ""
         self._unit = ""
+        self._note = ""
         self._started_s = 0.0
         self._last_line_s = 0.0
 
     def begin(self, task: str, *, total: int | None, unit: str) -> None:
         """Start the bar of one task."""
-        self._name, self._unit, self._total, self._done = task, unit, total, 0
+        self._name, self._unit, self._total, self._done, self._note = task, unit, total, 0, ""
         self._started_s = self._last_line_s = time.monotonic()
         if self._quiet or not sys.stderr.isatty():
             return
@@ -117,12 +118,14 @@ class ProgressBar:
     def advance(self, count: int = 1, *, note: str = "") -> None:
         """Move the bar on."""
         self._done += count
+        self._note = note or self._note
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, advance=count, note=note or self._rate())
+            self._live.update(self._task, advance=count, note=self._note or self._rate())
         elif not self._quiet and time.monotonic() - self._last_line_s > self._LINE_EVERY_S:
             self._last_line_s = time.monotonic()
             of = f" of {self._total:,}" if self._total else ""
-            click.echo(f"{self._name}: {self._done:,}{of} {note or self._rate()}", err=True)
+            text = ", ".join(filter(None, [self._note or self._rate(), self._left()]))
+            click.echo(f"{self._name}: {self._done:,}{of}, {text}", err=True)
 
     def end(self) -> None:
         """Leave the bar as it stands."""
@@ -138,6 +141,13 @@ class ProgressBar:
             self._live.console.print(message, markup=False, highlight=False)
         else:
             click.echo(message, err=True)
+
+    def _left(self) -> str:
+        if not self._total or not self._done:
+            return ""
+        elapsed_s = time.monotonic() - self._started_s
+        left_s = elapsed_s / self._done * (self._total - self._done)
+        return f"{left_s / 60:.0f} min left" if left_s > 90 else f"{left_s:.0f} s left"
 
     def _rate(self) -> str:
         elapsed_s = time.monotonic() - self._started_s

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from calotype.cli.options import parameter_options
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.training.parameters import Network, TrainingParameters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
         "calotype train --train images1 --validation images2 --out MODEL "
         "--architecture efficientnet_lite0",
         "calotype train --train images1 --validation images2 --out MODEL --pretrained resnet18.pth",
+        "calotype train --train images1 --validation images2 --out MODEL --max-minutes 30 "
+        "--epochs 100",
+        "calotype train --train images1 --validation images2 --out MODEL --resume",
     )
 )
 @click.option(
@@ -47,18 +52,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="What is done to the images.  [default: what was applied to them]",
 )
-@click.option("--epochs", default="5", show_default=True, help="How often every image is seen.")
-@click.option("--batch-size", default="16", show_default=True, help="Images per step.")
-@click.option("--learning-rate", default="0.001", show_default=True, help="The highest rate.")
 @click.option(
-    "--seed", "random_seed", default="1", show_default=True, help="Same seed, same model."
-)
-@click.option(
-    "--patience",
-    default="3",
+    "--processes",
+    type=int,
+    default=1,
     show_default=True,
-    help="Stop after so many epochs without a lower validation loss.",
+    help="Processes that share each batch.",
 )
+@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted or killed.")
+@parameter_options(TrainingParameters, names={"random_seed": "seed"})
 def train(
     terminal: Terminal,
     training: Path,
@@ -67,20 +69,23 @@ def train(
     architecture: str,
     pretrained: str,
     transformation: Path | None,
+    processes: int,
+    resume: bool,
     **parameters: Any,
 ) -> None:
     """Train an image model.
 
-    With pretrained weights the head is trained first and then the whole network; the epoch with
-    the lowest validation loss is kept, and the transformation becomes part of the model.
+    The epoch with the lowest validation loss is kept, and the transformation becomes part of the
+    model. After Ctrl-C the best model so far is written. Until the end, the state of the run, a
+    table and a page of its epochs lie in OUT.training; --resume goes on from there.
     """
     from calotype.images.image_directory import ImageDirectory
     from calotype.images.transformation import Transformation
     from calotype.models.architectures import require_torch
-    from calotype.scoring.optimize import add_measurements
+    from calotype.scoring.finish import finish
 
     require_torch()
-    from calotype.training.parameters import Network, TrainingParameters
+    from calotype.training.run import Listeners
     from calotype.training.train import train as run_training
 
     checked = TrainingParameters.of(parameters)
@@ -96,11 +101,15 @@ def train(
             out,
             transformation=Transformation.load(transformation) if transformation else None,
             parameters=checked,
-            progress=terminal.progress,
+            processes=processes,
+            resume=resume,
+            listeners=Listeners(terminal.progress),
         )
-        trained = add_measurements(trained, check)
+        trained = finish(trained, check, progress=terminal.progress)
     document = {"path": str(trained.path), **trained.description.model_dump(mode="json")}
     terminal.show(document, lambda console: _render(console, trained))
+    if trained.description.training["stopped"] == "interrupt":
+        raise KeyboardInterrupt  # the model is there; --resume makes the rest of it
 
 
 def _render(console: Console, trained: ImageModel) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from calotype.cli.options import parameter_options
+from calotype.cli.options import PATH, parameter_options
 from calotype.cli.terminal import Terminal, command, examples, facts
 from calotype.images.transformation import Mode, Transformation
 
@@ -23,7 +23,7 @@ def transformation() -> None:
         "calotype transformation init t --size 180 --crop-size 160 --random-vertical-flip",
     )
 )
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @parameter_options(Transformation)
 def init(terminal: Terminal, out: Path, **values: Any) -> None:
     """Write the image transformation OUT.
@@ -44,9 +44,9 @@ def init(terminal: Terminal, out: Path, **values: Any) -> None:
         "calotype transformation apply t images images-to-score --mode inference",
     )
 )
-@click.argument("transformation", type=click.Path(path_type=Path))
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("transformation", type=PATH)
+@click.argument("directory", type=PATH)
+@click.argument("out", type=PATH)
 @click.option(
     "--mode",
     type=click.Choice(["training", "inference"]),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calotype.evaluation.arrays import Bools, Floats, Scores
-
-BINS = 15  # as in the tables of Guo et al.
+from calotype.models.calibration import BINS, gaps
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,8 @@ def calibrate(confidence: Scores, *, is_correct: Bools) -> Calibration:
         is_correct: whether the prediction is right, shape (rows,).
     """
     confidence = confidence.astype(np.float64)
-    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bins, gap_sums = gaps(confidence, is_correct)
     images = np.bincount(bins, minlength=BINS).astype(np.float64)
-    gap = is_correct - confidence
-    gap_sums = np.bincount(bins, gap, minlength=BINS)
     ece = float(np.abs(gap_sums).sum() / len(confidence))
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is the NaN that we mean
         mean_confidence = np.bincount(bins, confidence, minlength=BINS) / images
@@ -60,5 +57,5 @@ def calibrate(confidence: Scores, *, is_correct: Bools) -> Calibration:
         confidence=mean_confidence,
         accuracy=accuracy,
         ece=ece,
-        ece_gradient=(np.sign(gap_sums)[bins] * gap - ece) / len(confidence),
+        ece_gradient=(np.sign(gap_sums)[bins] * (is_correct - confidence) - ece) / len(confidence),
     )

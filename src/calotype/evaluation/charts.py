@@ -1,11 +1,7 @@
-"""The geometry of the report's charts; the templates draw it as SVG.
-
-All coordinates are in units of the drawing, y downwards; the page scales them.
-"""
+"""The geometry of the report's charts; the templates draw it as SVG."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,45 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from calotype.evaluation.arrays import Floats
-from calotype.evaluation.calibration import BINS, Calibration
+from calotype.evaluation.calibration import Calibration
 from calotype.evaluation.intervals import Estimate
 from calotype.evaluation.ranking import Curve, Ranking
+from calotype.models.calibration import BINS
+from calotype.pages.charts import UNIT, Chart, Frame, Line, styles
+from calotype.pages.wording import decimal
 
-SIDE = 300.0  # of the square that 0-1 by 0-1 is drawn in
-LEFT, TOP = 50.0, 8.0  # of the square's corner
+SQUARE = Frame(UNIT, UNIT)
 STRIP = 56.0  # height of the histogram below the reliability diagram
 INTERVAL_WIDTH = 160.0
 _INTERVAL_MARGIN = 4.0
-_STYLES = 10  # colours and dashes in report.css.j2
-
-
-@dataclass(frozen=True)
-class Line:
-    """One curve of a chart.
-
-    Args:
-        name: the class; None for the mean over the classes.
-        style: number of its colour and dashes, or `mean`.
-        points: for an SVG `polyline`.
-        area: under the curve, 0-1.
-    """
-
-    name: str | None
-    style: str
-    points: str
-    area: float
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A square chart of curves, from 0 to 1 on both axes."""
-
-    title: str
-    x_label: str
-    y_label: str
-    area_name: str
-    lines: tuple[Line, ...]
-    has_diagonal: bool
 
 
 @dataclass(frozen=True)
@@ -78,16 +46,6 @@ class Whisker:
     zero: float | None
 
 
-def x_of(value: float) -> float:
-    """Return where a value from 0 to 1 stands on the horizontal axis."""
-    return round(LEFT + value * SIDE, 1)
-
-
-def y_of(value: float) -> float:
-    """Return where a value from 0 to 1 stands on the vertical axis."""
-    return round(TOP + (1 - value) * SIDE, 1)
-
-
 def ranking_charts(ranking: Ranking) -> list[Chart]:
     """Return the ROC and the precision-recall chart; none when no class can be ranked."""
     curves = list(ranking.curves)
@@ -95,23 +53,38 @@ def ranking_charts(ranking: Ranking) -> list[Chart]:
         curves.insert(0, ranking.mean_curve)
     if not curves:
         return []
-    roc = [(curve, curve.roc, curve.roc_auc) for curve in curves]
-    pr = [(curve, _steps(curve.pr), curve.pr_auc) for curve in curves]
+    roc = _lines([(curve, curve.roc, curve.roc_auc) for curve in curves])
+    pr = _lines([(curve, _steps(curve.pr), curve.pr_auc) for curve in curves])
     return [
-        Chart("ROC", "False positive rate", "Recall", "area under the curve", _lines(roc), True),
         Chart(
-            "Precision and recall", "Recall", "Precision", "average precision", _lines(pr), False
+            title="ROC",
+            x_label="False positive rate",
+            y_label="Recall",
+            note="Numbers: area under the curve.",
+            frame=SQUARE,
+            lines=roc,
+            has_diagonal=True,
+        ),
+        Chart(
+            title="Precision and recall",
+            x_label="Recall",
+            y_label="Precision",
+            note="Numbers: average precision.",
+            frame=SQUARE,
+            lines=pr,
         ),
     ]
 
 
 def _lines(curves: Sequence[tuple[Curve, Floats, float]]) -> tuple[Line, ...]:
     lines: list[Line] = []
-    styles = itertools.cycle(range(_STYLES))
+    colours = styles()
     for curve, points, area in curves:
-        style = "mean" if curve.name is None else str(next(styles))
-        drawn = " ".join(f"{x_of(x)},{y_of(y)}" for x, y in points.tolist())
-        lines.append(Line(curve.name, style, drawn, area))
+        drawn = (SQUARE.points(points.tolist()),)
+        if curve.name is None:
+            lines.append(Line("mean over the classes", decimal(area), "mean", drawn, is_ours=True))
+        else:
+            lines.append(Line(curve.name, decimal(area), next(colours), drawn))
     return tuple(lines)
 
 
@@ -142,11 +115,11 @@ def reliability_bars(calibration: Calibration) -> list[Bar]:
 def _bar(index: int, *, images: float, most: float, confidence: float, accuracy: float) -> Bar:
     strip = round(STRIP * images / most, 1)
     return Bar(
-        x=x_of(index / BINS),
-        width=round(SIDE / BINS, 1),
-        accuracy_y=y_of(accuracy),
-        accuracy_height=round(SIDE * accuracy, 1),
-        confidence_y=y_of(confidence),
+        x=SQUARE.x_of(index / BINS),
+        width=round(SQUARE.width / BINS, 1),
+        accuracy_y=SQUARE.y_of(accuracy),
+        accuracy_height=round(SQUARE.height * accuracy, 1),
+        confidence_y=SQUARE.y_of(confidence),
         strip_y=STRIP - strip,
         strip_height=strip,
         text=f"{images:,.0f} images: probability {confidence:.1%}, right {accuracy:.1%}",

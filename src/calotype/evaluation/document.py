@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from calotype.evaluation.calibration import BINS
 from calotype.evaluation.comparison import Comparison
 from calotype.evaluation.confusion import MAX_DRAWN, Confusion
 from calotype.evaluation.intervals import CONFIDENCE, Estimate
 from calotype.evaluation.metrics import METRICS, Measurement, top_k
 from calotype.evaluation.ranking import Curve
+from calotype.models.calibration import BINS
 
 if TYPE_CHECKING:
     from calotype.evaluation.results import EvaluatedSet
@@ -51,6 +52,7 @@ def describe_set(evaluated: EvaluatedSet, *, seed: int, resamples: int) -> Docum
             for category, predicted, images in evaluated.confusion.most_confused()
         ],
         "calibration": _calibration(measured),
+        "novelty": evaluated.novelty and asdict(evaluated.novelty),
         "binary": _binary(measured),
         "curves": _curves(measured),
     }

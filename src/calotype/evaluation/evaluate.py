@@ -11,6 +11,7 @@ from calotype.evaluation.arrays import Floats
 from calotype.evaluation.comparison import Matching, compare, match
 from calotype.evaluation.intervals import draw_weights, estimates, resample
 from calotype.evaluation.metrics import Measurement, measure
+from calotype.evaluation.novelty import read_novelty
 from calotype.evaluation.originals import originals
 from calotype.evaluation.outcomes import read_outcomes
 from calotype.evaluation.output import check_free, write
@@ -64,7 +65,13 @@ def evaluate(
         draws = _draws(measured, matching, seed=seed, resamples=resamples)
         resampled = _resample(measured, draws, total=resamples, progress=progress)
         sets = tuple(
-            EvaluatedSet(name, dataset, measurement, estimates(measurement.values, values))
+            EvaluatedSet(
+                name,
+                dataset,
+                measurement,
+                estimates(measurement.values, values),
+                read_novelty(dataset, measurement.outcomes),
+            )
             for name, dataset, measurement, values in zip(
                 _names(datasets), datasets, measured, resampled, strict=True
             )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import calotype
 from calotype.evaluation import charts, wording
 from calotype.evaluation.charts import Whisker, whisker
 from calotype.evaluation.intervals import Estimate
@@ -17,10 +13,8 @@ from calotype.evaluation.metrics import METRICS, top_k
 from calotype.evaluation.results import EvaluatedSet, Evaluation
 from calotype.evaluation.sections import Section
 from calotype.evaluation.thumbnails import Thumbnails
-
-if TYPE_CHECKING:
-    import jinja2
-
+from calotype.pages import page
+from calotype.pages.wording import count, percent
 
 _ESTIMATE_CARDS = {
     "Accuracy": "overall_accuracy",
@@ -74,24 +68,21 @@ class MetricRow:
 def render(evaluation: Evaluation, *, thumbnails: Thumbnails | None) -> str:
     """Return the report as HTML.
 
-    Whatever is not ours (names, paths) is escaped by the template engine, and the page forbids
-    itself scripts and every resource from elsewhere; its style is allowed by its digest.
-
     Args:
         evaluation: what was found.
         thumbnails: where pictures come from; None lists paths instead.
     """
-    templates = _environment()
-    style = templates.get_template("report.css.j2").render()
     sections = [
         Section.of(evaluated, role=role, thumbnails=thumbnails)
         for evaluated, role in zip(evaluation.sets, ("Left", "Right"), strict=False)
     ]
-    return templates.get_template("report.html.j2").render(
+    return page.render(
+        "calotype.evaluation",
+        "report.html.j2",
+        style="report.css.j2",
+        filters=wording.FILTERS,
         geometry=charts,
-        version=calotype.__version__,
         title="Evaluation of " + " and ".join(section.name for section in sections),
-        style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         sections=sections,
         cards=_cards(evaluation.sets),
         metrics=_metric_rows(evaluation),
@@ -101,34 +92,20 @@ def render(evaluation: Evaluation, *, thumbnails: Thumbnails | None) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("calotype.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(wording.FILTERS)
-    return environment
-
-
 def _cards(sets: Sequence[EvaluatedSet]) -> list[Card]:
     estimates = [
         Card(title, tuple(_figure(evaluated.estimates[name]) for evaluated in sets))
         for title, name in _ESTIMATE_CARDS.items()
     ]
     counts = [
-        Card(title, tuple(Figure(wording.count(evaluated.rows[name])) for evaluated in sets))
+        Card(title, tuple(Figure(count(evaluated.rows[name])) for evaluated in sets))
         for title, name in _COUNT_CARDS.items()
     ]
     return estimates + counts
 
 
 def _figure(estimate: Estimate) -> Figure:
-    return Figure(wording.percent(estimate.value), wording.percent_interval(estimate))
+    return Figure(percent(estimate.value), wording.percent_interval(estimate))
 
 
 def _metric_rows(evaluation: Evaluation) -> list[MetricRow]:

@@ -12,6 +12,7 @@ from calotype.evaluation.confusion import Confusion
 from calotype.evaluation.document import Document, describe_comparison, describe_set, number
 from calotype.evaluation.intervals import Estimate
 from calotype.evaluation.metrics import Measurement
+from calotype.evaluation.novelty import Novelty
 from calotype.scored_dataset import ScoredDataset
 
 REPORT = "report.html"
@@ -26,12 +27,14 @@ class EvaluatedSet:
         dataset: the scored images.
         measurement: the metrics of its labelled rows.
         estimates: each metric with its interval.
+        novelty: how novel the images were to the model, if that was scored.
     """
 
     name: str
     dataset: ScoredDataset
     measurement: Measurement
     estimates: dict[str, Estimate]
+    novelty: Novelty | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

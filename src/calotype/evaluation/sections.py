@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from calotype.evaluation.charts import Bar, Chart, ranking_charts, reliability_bars
+from calotype.evaluation.charts import Bar, ranking_charts, reliability_bars
 from calotype.evaluation.confusion import MAX_DRAWN, Confusion
 from calotype.evaluation.examples import Example, confident_mistakes, unsure_hits
 from calotype.evaluation.ranking import CURVES
 from calotype.evaluation.results import EvaluatedSet
 from calotype.evaluation.thumbnails import Thumbnails, data_uri
+from calotype.pages.charts import Chart
 
 _UNKNOWN_SHOWN = 8  # names of unknown categories in the warning
 _LONG = 30  # classes; a longer table scrolls, and shows the weakest classes first

@@ -8,23 +8,7 @@ from collections.abc import Callable, Sequence
 from calotype.evaluation.comparison import Comparison, Matching, McNemar
 from calotype.evaluation.intervals import Estimate
 from calotype.evaluation.metrics import METRICS, Metric
-
-NOTHING = "–"
-
-
-def count(value: float) -> str:
-    """Return a whole number with its thousands apart: `12,345`."""
-    return f"{value:,.0f}"
-
-
-def decimal(value: float | None) -> str:
-    """Return a number with four decimals, or a dash when there is none."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:.4f}"
-
-
-def percent(value: float) -> str:
-    """Return a part of one as a percentage: `93.1 %`."""
-    return f"{100 * value:.1f} %"
+from calotype.pages.wording import NOTHING, count, decimal
 
 
 def percent_interval(estimate: Estimate) -> str:
@@ -65,19 +49,10 @@ def brief_difference(difference: Estimate) -> str:
     return f"{difference.value:+.4f} ({difference.low:+.4f}, {difference.high:+.4f})"
 
 
-def class_name(name: str) -> str:
-    """Return a class name that can be seen: the empty one and blanks stand in quotes."""
-    return name if name.strip() == name and name else f'"{name}"'
-
-
 FILTERS: dict[str, Callable[..., str]] = {
-    "count": count,
-    "decimal": decimal,
-    "percent": percent,
     "signed": signed,
     "interval": interval,
     "signed_interval": signed_interval,
-    "class_name": class_name,
 }
 
 

@@ -117,6 +117,12 @@ class _Axis:
         scale = actual / self.resized
         return self.start * scale, (self.start + self.length) * scale
 
+    def span(self, actual: int, wanted: int, padding: int) -> tuple[float, float]:
+        """Return the ends of an input of `wanted` pixels, borders included, in such a picture."""
+        scale = actual / self.resized
+        start = self.start - self.border - padding
+        return start * scale, (start + wanted) * scale
+
 
 class Preprocessor:
     """Applies one `Preprocessing`; safe to share between threads.
@@ -158,9 +164,15 @@ class Preprocessor:
             ImageTooLarge: more bytes or pixels than the limits.
             UnreadableFile: not a whole image.
         """
-        self.normalize(self.crop(self._decode(data, where)), out)
+        self.normalize(self.crop(self.decode(data, where=where)), out)
 
-    def _decode(self, data: bytes, where: str) -> Picture:
+    def decode(self, data: bytes, *, where: str = "image") -> Picture:
+        """Decode the bytes of an image file, as small as the network's input allows.
+
+        Raises:
+            ImageTooLarge: more bytes or pixels than the limits.
+            UnreadableFile: not a whole image.
+        """
         resize = self.preprocessing.resize
         if self._exact_decode or resize is None:
             return decode(data, limits=self._limits, where=where)
@@ -183,6 +195,23 @@ class Preprocessor:
             cut = _on_black(cut, (width, height), (wanted.padding, wanted.padding))
         pixels = np.asarray(cut)
         return pixels if wanted.channel_order == "RGB" else pixels[..., ::-1]
+
+    def span(self, picture: Picture) -> Box:
+        """Return the part of a picture that the network's whole input shows.
+
+        Returns:
+            Left, top, right and bottom in pixels of `picture.image`; outside of it where the
+            input has a black border.
+        """
+        wanted = self.preprocessing
+        axes = _axes(*picture.full_size, wanted)
+        (left, right), (top, bottom) = (
+            axis.span(actual, length, wanted.padding)
+            for axis, actual, length in zip(
+                axes, picture.image.size, reversed(wanted.input_size), strict=True
+            )
+        )
+        return left, top, right, bottom
 
     def normalize(self, pixels: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write `pixels` (0-255, shape (height, width, 3)) into `out` as the network wants them."""

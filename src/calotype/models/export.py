@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from calotype import errors
 from calotype.models import entry_script, image_model
-from calotype.models.image_model import ImageModel, ModelDescription
+from calotype.models.image_model import ImageModel, InnerOutputs, ModelDescription
+from calotype.models.inner_outputs import expose
 from calotype.models.onnx_file import open_session
 from calotype.progress import SILENCE, Progress
 
@@ -33,6 +34,7 @@ def export(
     out: Path,
     *,
     samples: Sequence[bytes] = (),
+    extra: Mapping[str, Path | str] | None = None,
     progress: Progress = SILENCE,
 ) -> ImageModel:
     """Save a trained network as an image model.
@@ -42,6 +44,7 @@ def export(
         description: what `model.json` will say.
         out: the folder to write.
         samples: up to three image files, for `_samples.json`.
+        extra: more files of the model by name: where they lie, or their text.
         progress: is told which step runs.
 
     Raises:
@@ -56,22 +59,26 @@ def export(
     progress.say("exporting the network to ONNX")
     with tempfile.TemporaryDirectory() as temporary:
         onnx = Path(temporary) / image_model.ONNX
-        to_onnx(network, onnx, input_size=description.input_size)
+        inner_outputs = to_onnx(network, onnx, input_size=description.input_size)
         check_parity(network, onnx, input_size=description.input_size)
+        description = description.model_copy(update={"inner_outputs": inner_outputs})
         weights = Path(temporary) / image_model.WEIGHTS
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
         content: dict[str, Path | str] = {image_model.ONNX: onnx, image_model.WEIGHTS: weights}
-        content |= entry_script.files_for(description, samples=samples)
+        content |= entry_script.files_for(description, samples=samples) | dict(extra or {})
         return image_model.save(out, description, content)
 
 
-def to_onnx(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> None:
+def to_onnx(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> InnerOutputs | None:
     """Write the network as one ONNX file whose batch size is free.
 
     Args:
         network: in evaluation mode.
         path: the file to write.
         input_size: height and width in pixels.
+
+    Returns:
+        What the file gives beside the logits.
     """
     import torch
 
@@ -93,7 +100,9 @@ def to_onnx(network: nn.Module, path: Path, *, input_size: tuple[int, int]) -> N
     if program is None:
         raise _failed("expected torch to export the network", "nothing")
     _strip(program.model)
+    inner_outputs = expose(program.model)
     program.save(path, external_data=False)
+    return inner_outputs
 
 
 def _strip(model: Any) -> None:
@@ -134,7 +143,8 @@ def check_parity(network: nn.Module, path: Path, *, input_size: tuple[int, int])
     images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()
-    (got,) = open_session(path).run(None, {"image": images})
+    session = open_session(path)
+    (got,) = session.run([session.get_outputs()[0].name], {"image": images})
     difference = float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-12))
     if not difference <= _TOLERANCE:  # also true of NaN
         raise _failed(

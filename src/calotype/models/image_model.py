@@ -30,6 +30,7 @@ MODEL_JSON = "model.json"
 ONNX = "model.onnx"
 INT8_ONNX = "model.int8.onnx"
 WEIGHTS = "weights.safetensors"
+NOVELTY = "novelty.npz"
 
 _FORMAT_VERSION = 1
 
@@ -68,6 +69,17 @@ class Agreement(_Stored):
         return self.label_agreement >= 0.99 and self.fp32_accuracy - self.accuracy <= 0.005
 
 
+class InnerOutputs(_Stored):
+    """Names of what `model.onnx` gives beside the scores; a model may have all, some or none."""
+
+    features: str
+    """Input of the last linear layer, shape (images, channels): what novelty is measured in."""
+    feature_map: str | None = None
+    """What the features are the mean of, shape (images, channels, height, width)."""
+    class_weights: str | None = None
+    """Weights of the last linear layer, shape (classes, channels)."""
+
+
 class ModelDescription(_Stored):
     """The content of `model.json`."""
 
@@ -83,6 +95,10 @@ class ModelDescription(_Stored):
     output: Literal["logits", "probabilities"] = "logits"
     is_batch_dynamic: bool = True
     """False when the ONNX file takes exactly one image at a time."""
+    inner_outputs: InnerOutputs | None = None
+    """None for networks of others, and for those of another build."""
+    temperature: float | None = Field(default=None, gt=0)
+    """What logits are divided by before the softmax, fitted on validation images; None: nothing."""
     metrics: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     data_fingerprint: str | None = None
@@ -282,7 +298,7 @@ def _files_of_model(folder: Path) -> set[str]:
     """
     try:
         document = json.loads((folder / MODEL_JSON).read_bytes())
-        ours = {MODEL_JSON, INT8_ONNX, *document["files"]}
+        ours = {MODEL_JSON, INT8_ONNX, NOVELTY, *document["files"]}
         return ours if document["format_version"] else set()
     except (OSError, ValueError, TypeError, KeyError):
         return set()

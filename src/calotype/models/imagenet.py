@@ -17,7 +17,7 @@ from calotype.models import architectures, image_model, pretrained
 from calotype.models.image_model import Architecture, ModelDescription
 
 NAME = "efficientnet_lite0"
-_FOLDER = "imagenet-efficientnet_lite0-1"  # the number changes when the conversion does
+_FOLDER = "imagenet-efficientnet_lite0-2"  # the number changes when the conversion does
 _LOOK_EVERY_S = 0.2
 
 

@@ -194,8 +194,16 @@ def _prepare(onnx: Path, prepared: Path) -> Any:
     model = load_model_with_shape_infer(prepared)
     for index, node in enumerate(model.graph.node):  # other exporters leave them without
         node.name = node.name or f"{node.op_type}_{index}"
+    _drop_weights_among_outputs(model)
     onnx_package.save(model, prepared)
     return model
+
+
+def _drop_weights_among_outputs(model: Any) -> None:
+    """Explanations read the head's weights from the fp32 file; here they would stay in fp32."""
+    weights = {one.name for one in model.graph.initializer}
+    for output in [one for one in model.graph.output if one.name in weights]:
+        model.graph.output.remove(output)
 
 
 def _ranges(prepared: Path, reader: Any) -> Any:

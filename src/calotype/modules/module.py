@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -56,9 +56,11 @@ class Context:
 
     Attributes:
         progress: told how far the work is.
+        metrics: given rows of figures as they come to be, all of them each time.
     """
 
     progress: Progress = SILENCE
+    metrics: Callable[[Sequence[Mapping[str, Any]]], None] = lambda rows: None
 
 
 class Module(ABC, Generic[P]):

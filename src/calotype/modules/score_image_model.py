@@ -36,6 +36,16 @@ class ScoreParameters(Parameters):
         description="Decode large JPEGs at full size instead of the next size that is large "
         "enough. (Not in the original.)",
     )
+    calibrated: bool = Field(
+        default=True,
+        description="Apply the temperature that was fitted on the validation images; labels stay "
+        "the same. (Not in the original.)",
+    )
+    novelty: bool = Field(
+        default=False,
+        description="Add how unlike the validation images each image is, 0 to 1. (Not in the "
+        "original.)",
+    )
 
 
 @register
@@ -82,6 +92,8 @@ class ScoreImageModel(Module[ScoreParameters]):
             inputs["trained_model"],
             parameters.precision,
             exact_decode=parameters.exact_decode,
+            calibrated=parameters.calibrated,
+            novelty=parameters.novelty,
             progress=context.progress,
         )
         score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from calotype.modules.module import Context, Module, Port, PortType
@@ -54,9 +55,10 @@ class TrainPyTorchModel(Module[TrainingParameters]):
         from calotype.images.image_directory import ImageDirectory
         from calotype.models.architectures import require_torch
         from calotype.models.untrained_model import UntrainedModel
-        from calotype.scoring.optimize import add_measurements
+        from calotype.scoring.finish import finish
 
         require_torch()
+        from calotype.training.run import Listeners
         from calotype.training.train import train
 
         untrained = UntrainedModel.load(inputs["untrained_model"])
@@ -72,6 +74,8 @@ class TrainPyTorchModel(Module[TrainingParameters]):
                 validation,
                 outputs["trained_model"],
                 parameters=parameters,
-                progress=progress,
+                listeners=Listeners(
+                    progress, lambda epochs: context.metrics([asdict(epoch) for epoch in epochs])
+                ),
             )
-            add_measurements(trained, validation)
+            finish(trained, validation, progress=progress)

@@ -59,6 +59,8 @@ def measure(
 ) -> dict[str, Agreement]:
     """Score the same images in fp32 and in other precisions, and compare.
 
+    The model's own preprocessing counts, whatever transformation was applied to the images.
+
     Args:
         model: the image model.
         directory: the images; labelled ones give accuracies too.
@@ -89,7 +91,8 @@ def labels_of(
     """
     scorer = Scorer(model, precision)
     labels = Labels([], [])
-    for chunk in scorer.chunks(directory, start=sample.start, step=sample.step):
+    chunks = scorer.chunks(directory, start=sample.start, step=sample.step, ignore_pending=True)
+    for chunk in chunks:
         # A category that the model does not know would be wrong in every precision: no measure.
         categories = [entry.category for entry in chunk.entries]
         labels.true.extend(one if one in scorer.classes else None for one in categories)
@@ -133,7 +136,7 @@ def speeds(
 def _images_per_s(scorer: Scorer, directory: ImageDirectory, sample: Sample) -> float:
     images, started_s, passed_s = 0, time.perf_counter(), 0.0
     while passed_s < _ROUND_S:
-        chunks = scorer.chunks(directory, start=sample.start, step=sample.step)
+        chunks = scorer.chunks(directory, start=sample.start, step=sample.step, ignore_pending=True)
         images += sum(chunk.images for chunk in chunks)
         passed_s = time.perf_counter() - started_s
     return images / passed_s

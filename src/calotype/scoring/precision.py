@@ -18,9 +18,10 @@ def open_runtime(
     *,
     precision: PrecisionChoice,
     threads: int,
+    with_features: bool = False,
     progress: Progress = SILENCE,
 ) -> Runtime:
-    """Load a model's network.
+    """Load a model's network; `with_features` if the runtime will be asked for them.
 
     `auto` takes the fastest precision that was measured to agree with fp32 on the model's own
     validation images (see `Agreement.is_trustworthy`) and that this CPU has in hardware; without
@@ -40,7 +41,7 @@ def open_runtime(
             f"warning: nobody has measured how well {chosen} agrees with fp32 for this model "
             f"on {name}; 'calotype model optimize' does."
         )
-    return _open(model, name, chosen, threads)
+    return _open(model, name, chosen, threads, with_features=with_features)
 
 
 def runtime_for(precision: Precision) -> RuntimeName:
@@ -92,8 +93,17 @@ def _check_possible(model: ImageModel, precision: Precision) -> None:
         )
 
 
-def _open(model: ImageModel, name: RuntimeName, precision: Precision, threads: int) -> Runtime:
+def _open(
+    model: ImageModel,
+    name: RuntimeName,
+    precision: Precision,
+    threads: int,
+    *,
+    with_features: bool,
+) -> Runtime:
     description = model.description
+    inner = description.inner_outputs if with_features else None
+    features_name = inner.features if inner else None
     path = model.file(INT8_ONNX if precision == "int8" else ONNX)
     batch_size = None if description.is_batch_dynamic else 1
     if name == "openvino":
@@ -104,6 +114,7 @@ def _open(model: ImageModel, name: RuntimeName, precision: Precision, threads: i
             precision=precision,
             threads=threads,
             batch_size=batch_size,
+            features_name=features_name,
         )
     return OnnxRuntime(
         path,
@@ -112,4 +123,5 @@ def _open(model: ImageModel, name: RuntimeName, precision: Precision, threads: i
         precision=precision,
         threads=threads,
         batch_size=batch_size,
+        features_name=features_name,
     )

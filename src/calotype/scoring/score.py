@@ -10,11 +10,11 @@ from typing import Any
 from calotype import __version__, errors, files
 from calotype.images.image_directory import ImageDirectory
 from calotype.progress import SILENCE, Progress
-from calotype.scored_dataset import COMPLETE, RUN_FILE, ScoredSchema
+from calotype.scored_dataset import COMPLETE, RUN_FILE
+from calotype.scoring.pipeline import Failure
 from calotype.scoring.schema_check import SchemaCheck, check_schema
 from calotype.scoring.scored_dataset_writer import ScoredDatasetWriter
 from calotype.scoring.scorer import (
-    Failure,
     OnError,
     ScoredChunk,
     Scorer,
@@ -87,7 +87,7 @@ def score(
         run = _describe(scorer, images, directory, warnings)
         writer = ScoredDatasetWriter(
             out,
-            ScoredSchema.of(scorer.classes, has_category=directory.is_labeled),
+            scorer.schema_for(directory),
             identity=_identity(scorer, directory, format),
             run=run,
             format=format,
@@ -133,7 +133,7 @@ def _run(
     on_error: OnError,
     progress: Progress,
 ) -> None:
-    schema = ScoredSchema.of(scorer.classes, has_category=directory.is_labeled)
+    schema = scorer.schema_for(directory)
     start = writer.images_done
     progress.begin("scoring", total=len(directory), unit="images")
     progress.advance(start)
@@ -183,6 +183,9 @@ def _identity(scorer: Scorer, directory: ImageDirectory, format: TableFormat) ->
         "runtime": scorer.runtime.name,
         "exact_decode": scorer.exact_decode,
         "format": format,
+        # None, as in runs of versions that knew neither.
+        "temperature": scorer.temperature,
+        "novelty": scorer.measures_novelty or None,
     }
 
 
@@ -209,6 +212,8 @@ def _describe(
             "threads": scorer.threads,
         },
         "exact_decode": scorer.exact_decode,
+        "temperature": scorer.temperature,
+        "novelty": scorer.measures_novelty,
         "warnings": warnings,
         "versions": {"calotype": __version__},
     }

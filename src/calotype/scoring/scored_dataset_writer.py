@@ -123,16 +123,20 @@ class ScoredDatasetWriter:
             self.close_part()
 
     def close_part(self) -> None:
-        """Make what was written so far part of the result."""
+        """Make what was written so far part of the result.
+
+        Ctrl-C may come at any line of it: calling it again then does what is left to do.
+        """
         if self._part is None:
             return
-        part, self._part = self._part, None
-        record = part.close()
-        self._state["parts"].append(record)
+        record = self._part.close()
+        others = [part for part in self._state["parts"] if part["file"] != record["file"]]
+        self._state["parts"] = [*others, record]
         now_s = time.monotonic()
         self._state["elapsed_s"] += now_s - self._session_started_s
         self._session_started_s = now_s
         self._save()
+        self._part = None
 
     def discard_part(self) -> None:
         """Drop what was written since the last closed part."""
@@ -222,8 +226,9 @@ class _Part:
     def close(self) -> dict[str, Any]:
         try:
             self._writer.close()
-            files.flush(self._hidden)
-            self._hidden.rename(self._path)
+            if self._hidden.exists():  # else it was closed before, and an interruption came after
+                files.flush(self._hidden)
+                self._hidden.rename(self._path)
         except OSError as error:
             raise errors.write_error(error, where=str(self._path)) from error
         return {

@@ -7,39 +7,41 @@ by themselves, nothing is copied between processes, and memory does not grow wit
 
 from __future__ import annotations
 
-import collections
-import itertools
+import functools
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from calotype import errors
-from calotype.images.decode import Picture, to_rgb
 from calotype.images.formats import DEFAULT_LIMITS, ImageLimits
 from calotype.images.image_directory import ImageDirectory, ImageEntry
 from calotype.images.preprocess import Preprocessing, Preprocessor
-from calotype.images.reader import ImageReader
-from calotype.models.image_model import ImageModel
+from calotype.models.image_model import ONNX, ImageModel
+from calotype.models.novelty import statistic_of
+from calotype.models.onnx_file import open_session
 from calotype.progress import SILENCE, Progress
 from calotype.scored_dataset import ScoredSchema
+from calotype.scoring.pictures import Predictable, name_of, open_picture
+from calotype.scoring.pipeline import Failure, Pipeline, Processed
 from calotype.scoring.precision import PrecisionChoice, open_runtime
-from calotype.scoring.runtimes import Runtime
+from calotype.scoring.runtimes import Batch, Runtime
 from calotype.tables import RecordBatch
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from calotype.scoring.explain import Explanation, Method
+
 Source = str | Path | ImageDirectory
-Predictable = str | Path | bytes | Image.Image | NDArray[np.uint8]
 OnError = Literal["skip", "fail"]
 
 _ROWS_PER_BATCH = 1024  # of 1,000 classes: 4 MB
-_WAITING_PER_THREAD = 8  # results that may wait for a slow image ahead of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +52,22 @@ class Scores:
         labels: the most probable class of each image.
         probabilities: float32, shape (images, classes); each row sums to 1.
         classes: class names in index order.
+        novelty: how unlike the validation images each image is, float32, 0-1, shape (images,);
+            None unless the scorer measures it.
     """
 
     labels: list[str]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
+    novelty: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """An image that could not be scored, and why."""
+class Judgement:
+    """What the network says about a batch: probabilities, and novelty where it is measured."""
 
-    entry: ImageEntry
-    error: errors.CalotypeError
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,13 @@ class ScoredChunk:
         entries: the images that were scored, in order.
         probabilities: float32, shape (entries, classes).
         failures: the images between them that were not.
+        novelty: float32, shape (entries,); None unless the scorer measures it.
     """
 
     entries: list[ImageEntry]
     probabilities: NDArray[np.float32]
     failures: list[Failure]
+    novelty: NDArray[np.float32] | None = None
 
     @property
     def images(self) -> int:
@@ -99,12 +106,16 @@ class Scorer:
         exact_decode: decode JPEGs at full size; otherwise those at least twice as large as needed
             are decoded at 1/2, 1/4 or 1/8 (mean difference about 0.1 of 255 gray levels).
         limits: the most bytes and pixels of an image.
+        calibrated: divide logits by the temperature that the model was given, if any, so that
+            probabilities are as high as the model is often right; labels stay the same.
+        novelty: also measure how unlike the model's validation images each image is.
         progress: is told about doubtful choices.
 
     Raises:
         InvalidModel: `model` is not a trained image model (0159).
         CorruptModel: its files are damaged (0082).
         MissingDependency, WeightsNotFound, OperationFailed: the precision cannot be had.
+        WeightsNotFound: `novelty`, and the model cannot tell (0162).
     """
 
     def __init__(
@@ -115,6 +126,8 @@ class Scorer:
         *,
         exact_decode: bool = False,
         limits: ImageLimits = DEFAULT_LIMITS,
+        calibrated: bool = True,
+        novelty: bool = False,
         progress: Progress = SILENCE,
     ) -> None:
         if threads is not None and threads < 1:
@@ -125,16 +138,36 @@ class Scorer:
         self.threads = threads or available_cores()
         self.exact_decode = exact_decode
         self.limits = limits
+        description = self.model.description
+        is_calibrated = calibrated and description.output == "logits"
+        self.temperature = description.temperature if is_calibrated else None
+        self._novelty = statistic_of(self.model) if novelty else None
         self.runtime: Runtime = open_runtime(
-            self.model, precision=precision, threads=self.threads, progress=progress
+            self.model,
+            precision=precision,
+            threads=self.threads,
+            with_features=self._novelty is not None and self._novelty.needs_features,
+            progress=progress,
         )
-        self._preprocessor = self._preprocessor_for(self.model.preprocessing)
-        self._buffers = threading.local()
+        self._preprocessor = self.preprocessor_for(self.model.preprocessing)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in index order."""
         return self.model.classes
+
+    @property
+    def measures_novelty(self) -> bool:
+        """Whether every score comes with the novelty of its image."""
+        return self._novelty is not None
+
+    @functools.cached_property
+    def reference_session(self) -> InferenceSession:
+        """The fp32 network in ONNX Runtime, opened when first asked for; explanations look into it.
+
+        Heat in another precision would only be coarser.
+        """
+        return open_session(self.model.file(ONNX))
 
     def predict(self, images: Predictable | Sequence[Predictable]) -> Scores:
         """Score a few images that are at hand.
@@ -150,11 +183,33 @@ class Scorer:
         listed = [images] if is_one else list(images)
         batch = np.empty(self.model.preprocessing.input_shape(len(listed)), np.float32)
         for index, image in enumerate(listed):
-            self._fill(batch[index], image, where=_name_of(image, index))
+            picture = open_picture(image, self._preprocessor, where=name_of(image, index))
+            self._preprocessor.normalize(self._preprocessor.crop(picture), batch[index])
         size = self.runtime.batch_size
-        parts = [self.infer(batch[at : at + size]) for at in range(0, len(listed), size)]
-        probabilities = np.concatenate(parts or [np.empty((0, len(self.classes)), np.float32)])
-        return Scores(self._labels(probabilities), probabilities, self.classes)
+        parts = [self._judge(batch[at : at + size]) for at in range(0, len(listed), size)]
+        judged = self._together(parts)
+        labels = self._labels(judged.probabilities)
+        return Scores(labels, judged.probabilities, self.classes, judged.novelty)
+
+    def explain(
+        self, image: Predictable, label: str | None = None, *, method: Method = "auto"
+    ) -> Explanation:
+        """Show which parts of an image speak for a label.
+
+        Args:
+            image: as for `predict`.
+            label: a class (default: the most probable one).
+            method: `activation` reads it off the network's last feature map, `occlusion` hides one
+                part after the other; `auto` takes the first where the network allows it.
+
+        Raises:
+            UnparsableValue: no class has this name, or the network allows no `activation`.
+            UnreadableFile, ImageTooLarge: the image cannot be used.
+        """
+        from calotype.scoring.explain import explain
+
+        picture = open_picture(image, self._preprocessor, where=name_of(image, 0))
+        return explain(self, picture, label=label, method=method)
 
     def score(self, source: Source, *, on_error: OnError = "skip") -> Iterator[RecordBatch]:
         """Score every image of a source, in its order, in constant memory.
@@ -167,7 +222,7 @@ class Scorer:
             Rows as a scored dataset holds them, at most 1,024 at a time.
         """
         with ImageDirectory.open(source, limits=self.limits) as directory:
-            schema = ScoredSchema.of(self.classes, has_category=directory.is_labeled)
+            schema = self.schema_for(directory)
             chunks = self.chunks(directory, on_error=on_error)
             for group in gather(chunks, rows=_ROWS_PER_BATCH):
                 yield self.to_arrow(group, schema)
@@ -179,6 +234,7 @@ class Scorer:
         start: int = 0,
         step: int = 1,
         on_error: OnError = "skip",
+        ignore_pending: bool = False,
     ) -> Iterator[ScoredChunk]:
         """Score the images of an image directory from position `start` on, in order.
 
@@ -187,90 +243,81 @@ class Scorer:
             start: how many images to leave out at the beginning.
             step: score every image (1), every second one (2), and so on.
             on_error: report images that cannot be read as failures, or raise for the first.
+            ignore_pending: do what the model does by itself, whatever transformation was applied
+                to the directory.
 
         Raises:
             FileError: an image cannot be read, and `on_error` is "fail".
         """
-        preprocessor = self._preprocessor_of(directory)
-        with (
-            directory.reader() as reader,
-            ThreadPoolExecutor(self.threads, thread_name_prefix="scorer") as pool,
-        ):
-            waiting: collections.deque[Future[ScoredChunk]] = collections.deque()
-            try:
-                taken = itertools.islice(directory.entries(start), 0, None, step)
-                for entries in _batched(taken, self.runtime.batch_size):
-                    waiting.append(pool.submit(self._score_few, entries, reader, preprocessor))
-                    if len(waiting) >= self.threads * _WAITING_PER_THREAD:
-                        yield _checked(waiting.popleft().result(), on_error)
-                while waiting:
-                    yield _checked(waiting.popleft().result(), on_error)
-            finally:
-                for future in waiting:
-                    future.cancel()
+        preprocessor = self._preprocessor if ignore_pending else self._preprocessor_of(directory)
+        pipeline = Pipeline(preprocessor, self._judge, self.runtime.batch_size, self.threads)
+        for few in pipeline.run(directory, start=start, step=step):
+            yield _checked(self._scored(few), on_error)
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, batch: Batch) -> NDArray[np.float32]:
         """Return the probabilities of a batch of network inputs, shape (images, classes)."""
-        outputs = self.runtime.infer(batch)
-        return outputs if self.model.description.output == "probabilities" else softmax(outputs)
+        return self._probabilities(self.runtime.infer(batch))
+
+    def schema_for(self, directory: ImageDirectory) -> ScoredSchema:
+        """Return the columns of a scored dataset of these images."""
+        return ScoredSchema.of(
+            self.classes,
+            has_category=directory.is_labeled,
+            has_novelty=self.measures_novelty,
+        )
 
     def to_arrow(self, chunks: Sequence[ScoredChunk], schema: ScoredSchema) -> RecordBatch:
         """Return chunks as rows with the columns of a scored dataset."""
         import pyarrow as pa
 
         entries = [entry for chunk in chunks for entry in chunk.entries]
-        parts = [chunk.probabilities for chunk in chunks]
-        probabilities = np.concatenate(parts or [np.empty((0, len(self.classes)), np.float32)])
+        judged = self._together([Judgement(chunk.probabilities, chunk.novelty) for chunk in chunks])
         columns: list[Any] = [[entry.id for entry in entries], [entry.path for entry in entries]]
         if schema.label_column is not None:
             columns.append([entry.category for entry in entries])
-        columns.extend(np.ascontiguousarray(probabilities.T))
-        columns.append(self._labels(probabilities))
+        columns.extend(np.ascontiguousarray(judged.probabilities.T))
+        columns.append(self._labels(judged.probabilities))
+        if schema.novelty_column is not None:
+            columns.append(judged.novelty)
         fields = schema.arrow_schema()
         arrays = [pa.array(c, f.type) for c, f in zip(columns, fields, strict=True)]
         return pa.record_batch(arrays, schema=fields)
 
-    def _score_few(
-        self, entries: Sequence[ImageEntry], reader: ImageReader, preprocessor: Preprocessor
-    ) -> ScoredChunk:
-        batch = self._buffer()
-        scored: list[ImageEntry] = []
-        failures: list[Failure] = []
-        for entry in entries:
-            try:
-                preprocessor.load(reader.read(entry), batch[len(scored)], where=entry.path)
-            except errors.FileError as error:
-                failures.append(Failure(entry, error))
-            else:
-                scored.append(entry)
-        probabilities = np.empty((0, len(self.classes)), np.float32)
-        if scored:
-            probabilities = self.infer(batch[: len(scored)])
-        return ScoredChunk(scored, probabilities, failures)
+    def _judge(self, batch: Batch) -> Judgement:
+        if self._novelty is None:
+            return Judgement(self.infer(batch))
+        if self._novelty.needs_features:
+            outputs, features = self.runtime.infer_with_features(batch)
+            return Judgement(self._probabilities(outputs), self._novelty.novelty(features))
+        outputs = self.runtime.infer(batch)
+        return Judgement(self._probabilities(outputs), self._novelty.novelty(outputs))
 
-    def _buffer(self) -> NDArray[np.float32]:
-        buffer = getattr(self._buffers, "batch", None)
-        if buffer is None:
-            shape = self.model.preprocessing.input_shape(self.runtime.batch_size)
-            buffer = self._buffers.batch = np.empty(shape, np.float32)
-        return buffer
+    def _probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.model.description.output == "probabilities":
+            return outputs
+        return softmax(outputs, temperature=self.temperature or 1.0)
 
-    def _fill(self, out: NDArray[np.float32], image: Predictable, *, where: str) -> None:
-        if isinstance(image, bytes):
-            self._preprocessor.load(image, out, where=where)
-        elif isinstance(image, str | Path):
-            self._preprocessor.load(_read(Path(image)), out, where=where)
-        else:
-            picture = image if isinstance(image, Image.Image) else _picture_of(image, where)
-            upright = Picture(to_rgb(picture), picture.size)
-            self._preprocessor.normalize(self._preprocessor.crop(upright), out)
+    def _scored(self, few: Processed[Judgement]) -> ScoredChunk:
+        judged = few.result or self._together([])
+        return ScoredChunk(few.entries, judged.probabilities, few.failures, judged.novelty)
+
+    def _together(self, parts: Sequence[Judgement]) -> Judgement:
+        """Join what was said about neighbouring images; there may be none."""
+        probabilities = [np.empty((0, len(self.classes)), np.float32)]
+        probabilities.extend(part.probabilities for part in parts)
+        novelty = [part.novelty for part in parts if part.novelty is not None]
+        return Judgement(
+            np.concatenate(probabilities),
+            np.concatenate([np.empty(0, np.float32), *novelty]) if self.measures_novelty else None,
+        )
 
     def _preprocessor_of(self, directory: ImageDirectory) -> Preprocessor:
         """Return the model's own preprocessing, or what was applied to the directory instead."""
         applied = applied_preprocessing(self.model, directory)
-        return self._preprocessor if applied is None else self._preprocessor_for(applied)
+        return self._preprocessor if applied is None else self.preprocessor_for(applied)
 
-    def _preprocessor_for(self, preprocessing: Preprocessing) -> Preprocessor:
+    def preprocessor_for(self, preprocessing: Preprocessing) -> Preprocessor:
+        """Return a preprocessor with the scorer's limits and way of decoding."""
         return Preprocessor(preprocessing, exact_decode=self.exact_decode, limits=self.limits)
 
     def _labels(self, probabilities: NDArray[np.float32]) -> list[str]:
@@ -313,10 +360,10 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def softmax(logits: NDArray[np.float32], *, temperature: float = 1.0) -> NDArray[np.float32]:
     """Return probabilities, each row by itself, computed in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    exponentials = np.exp(shifted / temperature)
     return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -334,36 +381,7 @@ def gather(chunks: Iterable[ScoredChunk], *, rows: int) -> Iterator[list[ScoredC
         yield group
 
 
-def _batched(entries: Iterator[ImageEntry], size: int) -> Iterator[list[ImageEntry]]:
-    while few := list(itertools.islice(entries, size)):
-        yield few
-
-
 def _checked(chunk: ScoredChunk, on_error: OnError) -> ScoredChunk:
     if chunk.failures and on_error == "fail":
         raise chunk.failures[0].error
     return chunk
-
-
-def _name_of(image: Predictable, index: int) -> str:
-    return str(image) if isinstance(image, str | Path) else f"image {index}"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise errors.UnreadableFile(
-            "expected a readable image file", where=str(path), got=error.strerror or str(error)
-        ) from error
-
-
-def _picture_of(pixels: NDArray[np.uint8], where: str) -> Image.Image:
-    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not is_picture:
-        raise errors.UnparsableValue(
-            "expected an array of uint8, shape (height, width, 3) or (height, width)",
-            where=where,
-            got=f"{pixels.dtype}, shape {pixels.shape}",
-        )
-    return Image.fromarray(pixels)

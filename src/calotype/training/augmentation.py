@@ -57,15 +57,34 @@ class Augmentation:
         """Width and height that a decoded JPEG must have at least (None: its full size)."""
         return (2 * self._resize, 2 * self._resize) if self._resize is not None else None
 
-    def apply(self, picture: Picture, random: _Random) -> NDArray[np.uint8]:
-        """Return values 0-255, shape (height, width, 3), RGB."""
+    def most_bytes(self, width: int, height: int) -> int:
+        """Return how many bytes `prepare` makes at most of an image of so many pixels."""
+        wanted = self._transformation
         if self._preprocessor is not None:
-            image = Image.fromarray(self._preprocessor.crop(picture))
-        else:
-            image = self._uncropped(picture)
-        for step in self._steps:
-            image = step(image, random)
-        pixels = np.asarray(image)
+            height, width = self._preprocessor.preprocessing.input_size
+        elif self._resize is not None:
+            longer = int(self._resize * max(width, height) / max(1, min(width, height)))
+            height, width = self._resize, longer
+        border = 2 * wanted.padding if wanted.pad and self._preprocessor is None else 0
+        return (width + border) * (height + border) * 3
+
+    def prepare(self, picture: Picture) -> NDArray[np.uint8]:
+        """Do what is the same in every epoch.
+
+        Returns:
+            Values 0-255, shape (height, width, 3), RGB.
+        """
+        if self._preprocessor is not None:
+            return self._preprocessor.crop(picture)
+        return np.asarray(self._uncropped(picture))
+
+    def vary(self, pixels: NDArray[np.uint8], random: _Random) -> NDArray[np.uint8]:
+        """Apply the random steps to what `prepare` has made; shape and range stay of that kind."""
+        if self._steps:
+            image = Image.fromarray(pixels)
+            for step in self._steps:
+                image = step(image, random)
+            pixels = np.asarray(image)
         return _erase(pixels, random) if self._transformation.random_erasing else pixels
 
     def _uncropped(self, picture: Picture) -> Image.Image:

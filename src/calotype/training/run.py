@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import torch
 from torch import nn
 
 from calotype import errors
-from calotype.progress import Progress
+from calotype.progress import SILENCE, Progress
+from calotype.training import optimization
 from calotype.training.augmentation import Augmentation
-from calotype.training.batches import Batch, LabeledImages
+from calotype.training.average import Average
+from calotype.training.batches import Batch, Drawing, LabeledImages
+from calotype.training.checkpoints import Checkpoints, Position, State, kept_state
+from calotype.training.gradients import BatchResult, Gradients
+from calotype.training.group import ALONE, Group
+from calotype.training.interrupts import Interrupts
+from calotype.training.memory import keep_pages
+from calotype.training.objective import Objective
 from calotype.training.parameters import TrainingParameters
-from calotype.training.schedule import Schedule, optimizer_for
+from calotype.training.plan import Plan
+from calotype.training.rate_finder import RateFinder
+from calotype.training.validation import check_any, validate
 
-_TOP = 5
+Stopped = Literal["epochs", "patience", "time", "interrupt"]
+
+_CHECKPOINT_EVERY_S = 300.0  # and after each epoch; no more work than that is ever lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class EpochMetrics:
 
     epoch: int
     learning_rate: float
-    """Of the epoch's first step (of the head, when layers differ)."""
+    """Of the epoch's last step."""
     train_loss: float
     train_error: float
     validation_loss: float
@@ -41,11 +52,33 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
-    """The epoch to keep, and the network's state after it."""
+class Listeners:
+    """Who is told what.
 
-    metrics: EpochMetrics
-    state: dict[str, Any]
+    Attributes:
+        progress: about every batch and epoch, in words.
+        on_epochs: the metrics of all epochs so far, as each ends.
+    """
+
+    progress: Progress = SILENCE
+    on_epochs: Callable[[Sequence[EpochMetrics]], None] = lambda epochs: None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has come to; the network has the weights of the epoch that is kept.
+
+    Attributes:
+        epochs: the metrics of every epoch.
+        kept: of the epoch that is kept.
+        stopped: why the run ended.
+        learning_rate: the highest rate.
+    """
+
+    epochs: list[EpochMetrics]
+    kept: EpochMetrics
+    stopped: Stopped
+    learning_rate: float
 
 
 class Run:
@@ -54,10 +87,12 @@ class Run:
     Args:
         network: what is trained, in place.
         heads: the names of its last layers.
-        is_fine_tuning: it starts from pretrained weights: the head is trained first, then all.
+        plan: the settled choices.
         augmentation: makes the pictures to train on.
-        parameters: epochs, batch size, learning rate, seed and patience.
-        progress: is told about every batch and epoch.
+        parameters: epochs, batch size, learning rate, seed, patience and time.
+        group: the processes that train together.
+        checkpoints: where the state is kept (None: nowhere).
+        listeners: who is told what.
     """
 
     def __init__(
@@ -65,153 +100,267 @@ class Run:
         network: nn.Module,
         *,
         heads: tuple[str, ...],
-        is_fine_tuning: bool,
+        plan: Plan,
         augmentation: Augmentation,
         parameters: TrainingParameters,
-        progress: Progress,
+        group: Group = ALONE,
+        checkpoints: Checkpoints | None = None,
+        listeners: Listeners,
     ) -> None:
-        self.epochs: list[EpochMetrics] = []
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
-        self._heads = tuple(f"{name}." for name in heads)
-        self._is_fine_tuning = is_fine_tuning
+        self._heads = heads
+        self._plan = plan
         self._augmentation = augmentation
         self._parameters = parameters
-        self._progress = progress
+        self._group = group
+        self._checkpoints = checkpoints
+        self._listeners = listeners
+        self._progress = listeners.progress
+        self._average = Average(network, plan.average_decay) if plan.average_decay else None
+        self._optimizer = optimization.optimizer_for(network, 1.0, plan)
+        self._drawing = Drawing(
+            size=parameters.batch_size,
+            seed=parameters.random_seed,
+            balance=plan.balance,
+            part=group.part,
+        )
+        self._position = Position()
+        self._best: State = {}
+        self._stopped: Stopped | None = None
+        self._saved_s = time.monotonic()
+        self._validation_s = 0.0
 
-    def fit(self, learn: LabeledImages, check: LabeledImages, pool: ThreadPoolExecutor) -> Best:
-        """Train until the last epoch, or until patience is at its end.
+    def fit(self, learn: LabeledImages, check: LabeledImages, pool: ThreadPoolExecutor) -> Outcome:
+        """Train until the last epoch, the end of patience or of the time, or Ctrl-C.
 
         Args:
             learn: the images to learn from.
             check: the images to choose the best epoch by.
             pool: the threads that decode.
 
-        Returns:
-            The epoch with the lowest validation loss; the network has its weights.
-
         Raises:
             TrainingDataUnusable: no image can be read, or the loss is not finite (0083).
             OutOfMemory: a batch does not fit (0138).
+            OperationFailed: another process of the group has ended (0039).
+            CorruptModel: the checkpoint to go on from is damaged (0082).
         """
-        parameters = self._parameters
-        optimizer = optimizer_for(
-            self._network, parameters.learning_rate, is_fine_tuning=self._is_fine_tuning
-        )
-        steps = learn.batch_count(parameters.batch_size) * parameters.epochs
-        schedule = Schedule(optimizer, steps=steps)
-        self._progress.begin("training", total=steps, unit="batches")
-        try:
-            with memory_errors():
-                best = self._fit(learn, check, pool, schedule)
-        finally:
-            self._progress.end()
-        self._network.load_state_dict(best.state)
-        return best
+        keep_pages()
+        objective = Objective(self._plan, learn.counts, self._device)
+        self._gradients = Gradients(objective, self._plan, self._group, self._device)
+        self._batches = learn.batch_count(self._parameters.batch_size)
+        with memory_errors(), Interrupts(self._progress) as self._interrupts:
+            self._take_up(learn, pool)
+            total = self._batches * self._parameters.epochs
+            self._progress.begin("training", total=total, unit="batches")
+            done = (self._position.epoch - 1) * self._batches + self._position.batch
+            self._progress.advance(done)
+            try:
+                self._epochs(learn, check, pool)
+            finally:
+                self._progress.end()
+        epochs = self._metrics()
+        self._network.load_state_dict(self._best)
+        kept = epochs[self._position.best_epoch - 1]
+        return Outcome(epochs, kept, self._stopped or "epochs", self._position.learning_rate)
 
-    def _fit(
-        self,
-        learn: LabeledImages,
-        check: LabeledImages,
-        pool: ThreadPoolExecutor,
-        schedule: Schedule,
-    ) -> Best:
-        best: Best | None = None
-        for epoch in range(1, self._parameters.epochs + 1):
-            self._freeze(
-                but_heads=self._is_fine_tuning and epoch == 1 and self._parameters.epochs > 1
+    def _metrics(self) -> list[EpochMetrics]:
+        return [EpochMetrics(**row) for row in self._position.rows]
+
+    def _take_up(self, learn: LabeledImages, pool: ThreadPoolExecutor) -> None:
+        """Begin a run, or go on where an earlier process has left it."""
+        checkpoints, earlier = self._checkpoints, None
+        if checkpoints is not None:
+            earlier = checkpoints.load_last(self._network, self._optimizer, self._averaged())
+        if checkpoints is None or earlier is None:
+            self._position = Position(learning_rate=self._learning_rate(learn, pool))
+            return
+        self._position = earlier
+        if earlier.best_epoch:
+            self._best = checkpoints.load_best(earlier.best_epoch)
+        self._stopped = self._patience_ended()
+        self._progress.say(f"going on in epoch {earlier.epoch}, after {earlier.batch} batches")
+
+    def _averaged(self) -> nn.Module | None:
+        return self._average.network if self._average is not None else None
+
+    def _learning_rate(self, learn: LabeledImages, pool: ThreadPoolExecutor) -> float:
+        given = self._parameters.learning_rate
+        if given != "auto":
+            return given
+
+        def gradients(network: nn.Module, batch: Batch) -> BatchResult:
+            return self._gradients.of(network, batch, seed=self._seed(0, batch))
+
+        finder = RateFinder(self._network, self._plan, gradients)
+        rate = finder.find(
+            lambda: learn.training_batches(
+                pool, self._augmentation, self._drawing, epoch=0, varied_as=0
             )
-            metrics = self._epoch(epoch, learn, check, pool, schedule)
-            self.epochs.append(metrics)
-            self._tell(metrics)
-            if best is None or metrics.validation_loss < best.metrics.validation_loss:
-                best = Best(metrics, copy.deepcopy(self._network.state_dict()))
-            if epoch - best.metrics.epoch >= self._parameters.patience:
-                self._progress.say(f"stopped early: epoch {best.metrics.epoch} stays the best")
-                break
-        if best is None:
-            raise errors.OperationFailed("expected at least one epoch", where="training")
-        return best
+        )
+        self._progress.say(f"learning rate {rate:.2g}, found on {finder.steps} batches")
+        return rate
 
-    def _freeze(self, *, but_heads: bool) -> None:
-        """Train everything, or the heads alone.
+    def _epochs(self, learn: LabeledImages, check: LabeledImages, pool: ThreadPoolExecutor) -> None:
+        epochs = self._parameters.epochs
+        while self._position.epoch <= epochs and self._stopped is None:
+            epoch = self._position.epoch
+            optimization.unfreeze(
+                self._network, self._plan, self._heads, epoch=epoch, epochs=epochs
+            )
+            self._learn(learn, len(check), pool)
+            if self._interrupts.came and self._best:
+                return  # the epochs before are whole; this one can be finished later
+            self._end_epoch(check, pool)
 
-        Batch norms go on adapting to the new images meanwhile: heads that were trained on the old
-        statistics would have to start over when the rest is let loose.
-        """
+    def _learn(self, learn: LabeledImages, check_images: int, pool: ThreadPoolExecutor) -> None:
+        """Run one epoch, or what is left of it."""
         self._network.train()
-        for name, parameter in self._network.named_parameters():
-            parameter.requires_grad_(not but_heads or name.startswith(self._heads))
-
-    def _epoch(
-        self,
-        epoch: int,
-        learn: LabeledImages,
-        check: LabeledImages,
-        pool: ThreadPoolExecutor,
-        schedule: Schedule,
-    ) -> EpochMetrics:
-        started_s = time.monotonic()
-        rate = schedule.rate
-        batches = learn.training_batches(
+        network = self._group.wrap(self._network)
+        epoch, pending = self._position.epoch, 0
+        varied_as = 1 if self._plan.draws_once else epoch
+        begun_s = time.monotonic() - self._position.epoch_s
+        for batch in learn.training_batches(
             pool,
             self._augmentation,
-            size=self._parameters.batch_size,
-            seed=self._parameters.random_seed,
+            self._drawing,
             epoch=epoch,
+            varied_as=varied_as,
+            start=self._position.batch,
+        ):
+            pending += 1
+            is_last = batch.index + 1 >= self._batches
+            completes = is_last or pending == self._parameters.accumulate
+            result = self._gradients.of(
+                network, batch, seed=self._seed(epoch, batch), exchange=completes
+            )
+            self._count(batch, result, epoch_s=time.monotonic() - begun_s)
+            if completes:
+                self._step(pending)
+                pending = 0
+                if self._is_to_stop(check_images):
+                    break
+                if time.monotonic() - self._saved_s > _CHECKPOINT_EVERY_S:
+                    self._save()
+        if pending:  # the last batches could not be read
+            self._step(pending)
+        check_any(self._position.images, "training")
+        if self._stopped == "interrupt":
+            self._save()
+
+    def _seed(self, epoch: int, batch: Batch) -> tuple[int, ...]:
+        return self._parameters.random_seed, epoch, batch.index, self._group.rank
+
+    def _count(self, batch: Batch, result: BatchResult, *, epoch_s: float) -> None:
+        position = self._position
+        self._position = position = replace(
+            position,
+            batch=batch.index + 1,
+            loss_sum=position.loss_sum + result.loss_sum,
+            wrong=position.wrong + result.wrong,
+            images=position.images + result.images,
+            epoch_s=epoch_s,
         )
-        loss, wrong, images = self._learn(batches, schedule)
-        trained_s = time.monotonic() - started_s
-        validation_loss, top_1, top_5 = self._validate(check, pool)
-        return EpochMetrics(
-            epoch=epoch,
-            learning_rate=rate,
-            train_loss=loss,
-            train_error=wrong,
-            validation_loss=validation_loss,
-            top_1_accuracy=top_1,
-            top_5_accuracy=top_5,
-            train_images_per_s=round(images / max(trained_s, 1e-9), 2),
-            elapsed_s=round(time.monotonic() - started_s, 3),
+        note = ""
+        if batch.index % self._parameters.print_frequency == 0 and position.images:
+            loss, right = position.loss_sum / position.images, 1 - position.wrong / position.images
+            rate = position.images / max(epoch_s, 1e-9)
+            note = f"loss {loss:.3f}, accuracy {right:.1%}, {rate:,.0f} images/s"
+        self._progress.advance(note=note)
+
+    def _step(self, batches: int) -> None:
+        """Change the weights by the mean gradients of some batches."""
+        if batches > 1:
+            for parameter in self._network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(batches)
+        share = optimization.rate_share(self._plan, self._progress_share(batches))
+        optimization.set_rate(self._optimizer, self._position.learning_rate * share)
+        optimization.step(self._optimizer, self._network, self._plan)
+        self._position = replace(self._position, step=self._position.step + 1)
+        if self._average is not None:
+            self._average.update(self._network, self._position.step)
+
+    def _progress_share(self, batches: int) -> float:
+        """Return how much of the run is done, by batches or by time, whichever ends it first.
+
+        A step of some batches stands for the middle of them.
+        """
+        position = self._position
+        done = (position.epoch - 1) * self._batches + position.batch - batches / 2
+        done /= self._batches * self._parameters.epochs
+        if self._parameters.max_minutes is None:
+            return done
+        return max(done, position.run_s / (60 * self._parameters.max_minutes))
+
+    def _is_to_stop(self, check_images: int) -> bool:
+        wish = 2 if self._interrupts.came else int(self._is_late(check_images))
+        # Process 0 has the terminal, and the clock that counts.
+        (wish,) = self._group.sum([wish if self._group.rank == 0 else 0])
+        if wish:
+            self._stopped = "interrupt" if wish > 1 else "time"
+        return bool(wish)
+
+    def _is_late(self, check_images: int) -> bool:
+        """Whether the validation has to begin now to end within the time."""
+        position, minutes = self._position, self._parameters.max_minutes
+        if minutes is None:
+            return False
+        # Nothing goes back through the network when it is validated: about three times as fast.
+        rate = 3 * position.images / max(position.epoch_s, 1e-9)
+        reserve_s = self._validation_s or check_images / max(rate, 1e-9)
+        return position.run_s + reserve_s >= 60 * minutes
+
+    def _end_epoch(self, check: LabeledImages, pool: ThreadPoolExecutor) -> None:
+        """Measure what was learnt, keep it if it is the best, and save the state."""
+        begun_s, position = time.monotonic(), self._position
+        found = validate(
+            self._averaged() or self._network,
+            check,
+            pool,
+            batch_size=self._parameters.batch_size,
+            device=self._device,
+            group=self._group,
         )
+        self._validation_s = time.monotonic() - begun_s
+        metrics = EpochMetrics(
+            epoch=position.epoch,
+            learning_rate=self._optimizer.param_groups[0]["lr"],
+            train_loss=position.loss_sum / position.images,
+            train_error=position.wrong / position.images,
+            validation_loss=found.loss,
+            top_1_accuracy=found.top_1_accuracy,
+            top_5_accuracy=found.top_5_accuracy,
+            train_images_per_s=round(position.images / max(position.epoch_s, 1e-9), 2),
+            elapsed_s=round(position.epoch_s + self._validation_s, 3),
+        )
+        self._position = position.after(asdict(metrics))
+        self._keep(metrics)
+        self._stopped = self._stopped or self._patience_ended()
+        if self._stopped != "interrupt":  # or the epoch could not be finished later
+            self._save()
+        self._tell(metrics)
 
-    def _learn(self, batches: Iterator[Batch], schedule: Schedule) -> tuple[float, float, int]:
-        """Run one epoch; return the mean loss, the share of wrong labels and the images seen."""
-        loss_sum, wrong, images = 0.0, 0, 0
-        for batch in batches:
-            inputs, targets = self._to_device(batch)
-            logits = self._network(inputs)
-            loss = nn.functional.cross_entropy(logits, targets)
-            loss_sum += _finite(loss.item(), "training") * len(targets)
-            schedule.step(loss)
-            wrong += int((logits.argmax(1) != targets).sum())
-            images += len(targets)
-            self._progress.advance(note=f"loss {loss_sum / images:.3f}")
-        _check_any(images, "training")
-        return loss_sum / images, wrong / images, images
+    def _keep(self, metrics: EpochMetrics) -> None:
+        best = self._position.best_epoch
+        lowest = self._position.rows[best - 1]["validation_loss"] if best else math.inf
+        if metrics.validation_loss < lowest or self._plan.keeps_last:
+            network = self._averaged() or self._network
+            self._best = kept_state(network)
+            self._position = replace(self._position, best_epoch=metrics.epoch)
+            if self._checkpoints is not None and self._group.rank == 0:
+                self._checkpoints.save_best(metrics.epoch, network)
 
-    @torch.inference_mode()
-    def _validate(
-        self, check: LabeledImages, pool: ThreadPoolExecutor
-    ) -> tuple[float, float, float]:
-        """Return the mean loss and the top-1 and top-5 accuracy."""
-        self._network.eval()
-        loss_sum, hits_1, hits_5, images = 0.0, 0, 0, 0
-        for batch in check.evaluation_batches(pool, size=self._parameters.batch_size):
-            inputs, targets = self._to_device(batch)
-            logits = self._network(inputs)
-            best = logits.topk(min(_TOP, logits.shape[1]), dim=1).indices  # (images, 5)
-            hits = best.eq(targets[:, None])
-            loss_sum += nn.functional.cross_entropy(logits, targets, reduction="sum").item()
-            hits_1 += int(hits[:, 0].sum())
-            hits_5 += int(hits.sum())
-            images += len(targets)
-        _check_any(images, "validation")
-        return _finite(loss_sum, "validation") / images, hits_1 / images, hits_5 / images
+    def _patience_ended(self) -> Stopped | None:
+        worse = len(self._position.rows) - self._position.best_epoch
+        return "patience" if worse >= self._parameters.patience else None
 
-    def _to_device(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = batch.inputs.to(self._device, memory_format=torch.channels_last)
-        return inputs, batch.targets.to(self._device)
+    def _save(self) -> None:
+        self._saved_s = time.monotonic()
+        if self._checkpoints is not None and self._group.rank == 0:
+            self._checkpoints.save_last(
+                self._position, self._network, self._optimizer, self._averaged()
+            )
 
     def _tell(self, metrics: EpochMetrics) -> None:
         self._progress.say(
@@ -219,27 +368,9 @@ class Run:
             f"{metrics.validation_loss:.3f}, accuracy {metrics.top_1_accuracy:.2%}, "
             f"{metrics.train_images_per_s:.0f} images/s"
         )
-
-
-def _finite(loss: float, where: str) -> float:
-    if not math.isfinite(loss):
-        raise errors.TrainingDataUnusable(
-            "expected a finite loss",
-            where=where,
-            got=str(loss),
-            action="Choose a lower --learning-rate.",
-        )
-    return loss
-
-
-def _check_any(images: int, where: str) -> None:
-    if images == 0:
-        raise errors.TrainingDataUnusable(
-            "expected readable images",
-            where=where,
-            got="none that could be decoded",
-            action="Convert the images again.",
-        )
+        if self._stopped == "patience":
+            self._progress.say(f"stopped early: epoch {self._position.best_epoch} stays the best")
+        self._listeners.on_epochs(self._metrics())
 
 
 @contextlib.contextmanager
@@ -253,5 +384,5 @@ def memory_errors() -> Generator[None]:
         raise errors.OutOfMemory(
             "expected memory for a batch",
             where="training",
-            action="Choose a smaller --batch-size, smaller images or a smaller network.",
+            action="Choose a smaller batch size, smaller images or a smaller network.",
         ) from error

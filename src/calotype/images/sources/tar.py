@@ -7,43 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calotype.images.sources import unpacked
+from calotype.images.sources.archive import Archive
 from calotype.images.sources.archive_file import opened
 from calotype.images.sources.members import Sorter, file_refusal
-from calotype.images.sources.source import Chunk, Kind, Reason, file_fingerprint
+from calotype.images.sources.source import Chunk, Kind, Reason
 from calotype.images.sources.tar_index import TarMember, tar_members
-from calotype.images.sources.unpacking import DEFAULT_UNPACK_LIMITS, UnpackLimits
-from calotype.progress import SILENCE, Progress
 
 
 @dataclass(frozen=True)
-class TarSource:
+class TarSource(Archive):
     """The members of a tar archive, in its order.
 
     A plain archive is read where it lies; a compressed one is unpacked once into the cache, as a
     plain archive.
     """
 
-    location: Path
     is_compressed: bool = False
-    progress: Progress = SILENCE
-    limits: UnpackLimits = DEFAULT_UNPACK_LIMITS
     kind: Kind = "tar"
-    categories: list[str] | None = None
-
-    @property
-    def root(self) -> Path:
-        """The folder of the archive."""
-        return self.location.parent
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the archive's size and time of modification."""
-        return file_fingerprint(self.location)
 
     def locate(self, container: str) -> Path:
         """Return the archive, or what it was unpacked into."""
         if self.is_compressed:
-            return unpacked.plain_tar(self.location, progress=self.progress, limits=self.limits)
+            return self.plain()
         return self.location
 
     def prepare(self) -> None:

@@ -9,43 +9,29 @@ from pathlib import Path
 
 from calotype.images.formats import ReadAt
 from calotype.images.sources import unpacked
+from calotype.images.sources.archive import Archive
 from calotype.images.sources.archive_file import opened
 from calotype.images.sources.members import Sorter, file_refusal
-from calotype.images.sources.source import Chunk, Kind, Reason, file_fingerprint
+from calotype.images.sources.source import Chunk, Kind, Reason
 from calotype.images.sources.tar_index import TarMember, tar_members
-from calotype.images.sources.unpacking import DEFAULT_UNPACK_LIMITS, UnpackLimits, needs_unpacking
+from calotype.images.sources.unpacking import needs_unpacking
 from calotype.images.sources.zip_index import STORED, ZipMember, data_offset, zip_members
-from calotype.progress import SILENCE, Progress
 
 
 @dataclass(frozen=True)
-class ZipSource:
+class ZipSource(Archive):
     """The members of a zip archive, in its order.
 
     Stored members are read where they lie; compressed ones are unpacked once into the cache, as
     one plain tar archive.
     """
 
-    location: Path
-    progress: Progress = SILENCE
-    limits: UnpackLimits = DEFAULT_UNPACK_LIMITS
     kind: Kind = "zip"
-    categories: list[str] | None = None
-
-    @property
-    def root(self) -> Path:
-        """The folder of the archive."""
-        return self.location.parent
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the archive's size and time of modification."""
-        return file_fingerprint(self.location)
 
     def locate(self, container: str) -> Path:
         """Return the archive, or what its compressed members were unpacked into."""
         if unpacked.is_container(container):
-            return unpacked.plain_tar(self.location, progress=self.progress, limits=self.limits)
+            return self.plain()
         return self.location
 
     def prepare(self) -> None:
@@ -54,7 +40,7 @@ class ZipSource:
             members = zip_members(read, size=size, where=str(self.location))
             is_needed = any(needs_unpacking(member) for member in members)
         if is_needed:
-            unpacked.plain_tar(self.location, progress=self.progress, limits=self.limits)
+            self.plain()
 
     def chunks(self, *, left_out: Collection[Path] = ()) -> Iterator[Chunk]:
         """Yield the members in order; see `Source.chunks`."""
@@ -70,7 +56,7 @@ class ZipSource:
 
     def _plain(self) -> Generator[TarMember]:
         """Yield the unpacked members in order; nothing is unpacked before the first is wanted."""
-        path = unpacked.plain_tar(self.location, progress=self.progress, limits=self.limits)
+        path = self.plain()
         with opened(path) as (read, size):
             yield from tar_members(read, size=size, where=str(path))
 

@@ -16,6 +16,9 @@ Batch = NDArray[np.float32]
 Outputs = NDArray[np.float32]
 """Logits or probabilities, shape (images, classes)."""
 
+Features = NDArray[np.float32]
+"""What the last linear layer sees, shape (images, channels)."""
+
 
 class Runtime(Protocol):
     """A network ready to run. `infer` may be called from as many threads as `threads` says."""
@@ -30,4 +33,8 @@ class Runtime(Protocol):
 
     def infer(self, batch: Batch) -> Outputs:
         """Run the network. The result of an image does not depend on its neighbours."""
+        ...
+
+    def infer_with_features(self, batch: Batch) -> tuple[Outputs, Features]:
+        """Run the network and return its features too; for one that was opened with them."""
         ...

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from calotype.models.onnx_file import import_onnxruntime, open_session
-from calotype.scoring.runtimes import Batch, Outputs, Precision, RuntimeName
+from calotype.scoring.runtimes import Batch, Features, Outputs, Precision, RuntimeName
 
 # Small batches keep activations in the caches; a GPU wants to be filled.
 _CPU_BATCH = 2
@@ -24,6 +24,7 @@ class OnnxRuntime:
         precision: what the file computes in.
         threads: how many threads will call `infer` at once.
         batch_size: the most images it takes at once (None: as many as is best).
+        features_name: its output with the features, where they will be asked for.
 
     Raises:
         CorruptModel: the file is no ONNX model that this version can run.
@@ -40,6 +41,7 @@ class OnnxRuntime:
         precision: Precision,
         threads: int,
         batch_size: int | None = None,
+        features_name: str | None = None,
     ) -> None:
         self.version: str = import_onnxruntime().__version__
         self.precision: Precision = precision
@@ -47,6 +49,7 @@ class OnnxRuntime:
         self._session = open_session(path)
         self._input = input_name
         self._output = [output_name]
+        self._with_features = [output_name, *([features_name] if features_name else [])]
         on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
         self.device = "cuda" if on_gpu else "cpu"
         self.batch_size = batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH)
@@ -55,3 +58,12 @@ class OnnxRuntime:
         """Run the network on a batch."""
         (outputs,) = self._session.run(self._output, {self._input: batch})
         return np.asarray(outputs, dtype=np.float32).reshape(len(batch), -1)
+
+    def infer_with_features(self, batch: Batch) -> tuple[Outputs, Features]:
+        """Run the network on a batch."""
+        outputs, features = self._session.run(self._with_features, {self._input: batch})
+        rows = len(batch)
+        return (
+            np.asarray(outputs, dtype=np.float32).reshape(rows, -1),
+            np.asarray(features, dtype=np.float32).reshape(rows, -1),
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from calotype import errors
-from calotype.scoring.runtimes import Batch, Outputs, Precision, RuntimeName
+from calotype.scoring.runtimes import Batch, Features, Outputs, Precision, RuntimeName
 
 _BATCH = 2
 
@@ -51,6 +51,7 @@ class OpenVinoRuntime:
         precision: always set explicitly; left alone, OpenVINO silently takes bf16 where it can.
         threads: how many threads will call `infer` at once.
         batch_size: the most images it takes at once (None: as many as is best).
+        features_name: its output with the features, where they will be asked for.
 
     Raises:
         CorruptModel: the file is no ONNX model that this version can run.
@@ -68,6 +69,7 @@ class OpenVinoRuntime:
         precision: Precision,
         threads: int,
         batch_size: int | None = None,
+        features_name: str | None = None,
     ) -> None:
         core = _core()
         import openvino
@@ -82,8 +84,14 @@ class OpenVinoRuntime:
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
         }
+        wanted = [output_name, *([features_name] if features_name else [])]
         try:
-            self._network = core.compile_model(core.read_model(path), "CPU", settings)
+            network = core.read_model(path)
+            # Only what is asked for: whatever else the file gives would be computed every time.
+            network = openvino.Model(  # pyright: ignore[reportGeneralTypeIssues] - its stubs disagree
+                [network.output(name) for name in wanted], network.get_parameters()
+            )
+            self._network = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             raise errors.CorruptModel(
                 "expected an ONNX model that OpenVINO can run",
@@ -91,7 +99,7 @@ class OpenVinoRuntime:
                 got=str(error).strip().splitlines()[-1],
                 action="Export the model again, or use --precision fp32.",
             ) from error
-        self._output = self._network.output(output_name)
+        self._outputs = [self._network.output(name) for name in wanted]
         self._local = threading.local()
         # Two threads that make their very first tensor at the same moment wait for each other for
         # ever: one holds the interpreter lock, the other the guard of a static in OpenVINO's
@@ -100,8 +108,19 @@ class OpenVinoRuntime:
 
     def infer(self, batch: Batch) -> Outputs:
         """Run the network on a batch."""
+        return self._run(batch)[0]
+
+    def infer_with_features(self, batch: Batch) -> tuple[Outputs, Features]:
+        """Run the network on a batch."""
+        outputs, features = self._run(batch)
+        return outputs, features
+
+    def _run(self, batch: Batch) -> list[Outputs]:
         request = getattr(self._local, "request", None)
         if request is None:  # a request serves one thread at a time
             request = self._local.request = self._network.create_infer_request()
-        outputs = request.infer({0: batch}, share_inputs=True)[self._output]
-        return np.array(outputs, dtype=np.float32).reshape(len(batch), -1)
+        results = request.infer({0: batch}, share_inputs=True)
+        return [
+            np.array(results[output], dtype=np.float32).reshape(len(batch), -1)
+            for output in self._outputs
+        ]

@@ -1,0 +1,216 @@
+"""A run that is killed goes on where it was, to the same weights as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_digits import SMALL
+
+from calotype import errors
+from calotype.images.image_directory import ImageDirectory
+from calotype.models.image_model import ImageModel
+from calotype.training import run
+from calotype.training.checkpoints import folder_of
+from calotype.training.epochs import read_epochs
+from calotype.training.interrupts import Interrupts
+from calotype.training.parameters import Network, TrainingParameters
+from calotype.training.train import train
+
+Digits = Callable[[str], ImageDirectory]
+TINY = Network("test_resnet", pretrained="none")
+CHOSEN: dict[str, Any] = {
+    "epochs": 5,
+    "batch_size": 20,
+    "learning_rate": 0.02,
+    "optimizer": "adamw",
+    "ema": 0.9,
+    "mixup": 0.2,
+    "patience": 9,
+}
+EROSION = SMALL.model_copy(update={"random_erasing": True})
+
+
+def trained(digits: Digits, out: Path, *, resume: bool = False, **chosen: Any) -> ImageModel:
+    return train(
+        TINY,
+        digits("learn"),
+        digits("check"),
+        out,
+        transformation=EROSION,
+        parameters=TrainingParameters.of({**CHOSEN, **chosen}),
+        resume=resume,
+    )
+
+
+def weights(model: ImageModel) -> str:
+    return hashlib.sha256(model.file("weights.safetensors").read_bytes()).hexdigest()
+
+
+def command(digits: Digits, transformation: Path, out: Path, *more: str) -> list[str]:
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in CHOSEN.items()]
+    return [
+        *(sys.executable, "-m", "calotype", "train", "--architecture", "test_resnet"),
+        *("--train", str(digits("learn").path), "--validation", str(digits("check").path)),
+        *("--transformation", str(transformation), "--out", str(out)),
+        *("--pretrained", "none", *options, *more),
+    ]
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    for _ in range(3000):
+        if condition() or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> ImageModel:
+    return trained(digits, tmp_path_factory.mktemp("undisturbed") / "model")
+
+
+@pytest.fixture
+def transformation(tmp_path: Path) -> Path:
+    EROSION.save(tmp_path / "transformation")
+    return tmp_path / "transformation"
+
+
+def test_the_same_seed_gives_the_same_weights(
+    digits: Digits, undisturbed: ImageModel, tmp_path: Path
+) -> None:
+    assert weights(trained(digits, tmp_path / "again")) == weights(undisturbed)
+    assert weights(trained(digits, tmp_path / "other", random_seed=2)) != weights(undisturbed)
+
+
+def test_a_finished_run_leaves_its_model_and_nothing_else(undisturbed: ImageModel) -> None:
+    assert [path.name for path in undisturbed.path.parent.iterdir()] == ["model"]
+    assert undisturbed.has("training.html")
+    rows = read_epochs(undisturbed.file("epochs.parquet"))
+    assert rows == undisturbed.description.training["epoch_metrics"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill_at", [2, 4])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    digits: Digits, undisturbed: ImageModel, transformation: Path, tmp_path: Path, kill_at: int
+) -> None:
+    out = tmp_path / "model"
+    table = folder_of(out) / "epochs.parquet"
+    process = subprocess.Popen(command(digits, transformation, out, "-q"))
+    wait_until(lambda: table.exists() and len(read_epochs(table)) >= kill_at, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    names = {path.name.split("-")[0] for path in folder_of(out).glob("*.safetensors")}
+    assert names == {"last.safetensors", "best"}
+
+    again = subprocess.run(
+        command(digits, transformation, out, "-q"), capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert again.stderr.startswith("error 0057: ")
+    assert "Add --resume to go on where it stopped" in again.stderr
+    subprocess.run(command(digits, transformation, out, "--resume", "-q"), check=True)
+    model = ImageModel.load(out)
+    assert weights(model) == weights(undisturbed)
+    assert len(model.description.training["epoch_metrics"]) == 5
+    assert not folder_of(out).exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_usable_model_and_the_rest_can_be_done_later(
+    digits: Digits, undisturbed: ImageModel, transformation: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    table = folder_of(out) / "epochs.parquet"
+    process = subprocess.Popen(
+        command(digits, transformation, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_until(lambda: table.exists() and len(read_epochs(table)) >= 2, process)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert b"stopping after this batch" in said
+    assert b"Traceback" not in said
+    model = ImageModel.load(out)
+    model.verify()
+    assert model.description.training["stopped"] == "interrupt"
+    assert 2 <= len(model.description.training["epoch_metrics"]) < 5
+    subprocess.run(command(digits, transformation, out, "--resume", "-q"), check=True)
+    assert weights(ImageModel.load(out)) == weights(undisturbed)
+
+
+def test_an_interruption_in_the_first_epoch_leaves_a_model_too(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressed(Interrupts):
+        """Somebody who has pressed Ctrl-C during the first batch."""
+
+        def __enter__(self) -> Interrupts:
+            self.came = True
+            return self
+
+    monkeypatch.setattr(run, "Interrupts", Pressed)
+    model = trained(digits, tmp_path / "model")
+    assert model.description.training["stopped"] == "interrupt"
+    assert len(model.description.training["epoch_metrics"]) == 1
+    assert folder_of(tmp_path / "model").exists()
+    monkeypatch.undo()
+    finished = trained(digits, tmp_path / "model", resume=True)
+    assert weights(finished) == weights(trained(digits, tmp_path / "whole"))
+
+
+def test_another_run_is_not_taken_for_this_one(digits: Digits, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    _interrupt(digits, out)
+    with pytest.raises(errors.AlreadyExists, match=r"one with other learning_rate, mixup\.") as got:
+        trained(digits, out, resume=True, learning_rate=0.01, mixup=0)
+    assert got.value.number == 57
+
+
+def test_a_damaged_checkpoint_is_told(digits: Digits, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    _interrupt(digits, out)
+    last = folder_of(out) / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(errors.CorruptModel, match=r"last\.safetensors") as got:
+        trained(digits, out, resume=True)
+    assert got.value.number == 82
+
+
+def test_two_runs_of_one_model_do_not_meet(digits: Digits, tmp_path: Path) -> None:
+    from calotype import files
+
+    out = tmp_path / "model"
+    with files.locked(folder_of(out) / ".lock", what="x"), pytest.raises(errors.Busy):
+        trained(digits, out)
+
+
+def _interrupt(digits: Digits, out: Path) -> None:
+    """Train until after the first epoch, and fail there as on a full disk."""
+
+    def fail(_: object) -> None:
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        train(
+            TINY,
+            digits("learn"),
+            digits("check"),
+            out,
+            transformation=EROSION,
+            parameters=TrainingParameters.of(CHOSEN),
+            listeners=run.Listeners(on_epochs=fail),
+        )
+    identity = json.loads((folder_of(out) / "run.json").read_text())
+    assert identity["architecture"] == "test_resnet"
