@@ -77,6 +77,7 @@ class ParameterDescription(TypedDict):
     default: Any
     minimum: float | None
     maximum: float | None
+    """Values that may be taken; excluded bounds are in `range` only."""
     range: str
     """The bounds in words; nothing for one without."""
     choices: list[str] | None
@@ -95,8 +96,8 @@ def _describe_one(schema: Mapping[str, Any]) -> ParameterDescription:
     return {
         "type": typed.get("type", "string"),
         "default": schema.get("default"),
-        "minimum": typed.get("minimum", typed.get("exclusiveMinimum")),
-        "maximum": typed.get("maximum", typed.get("exclusiveMaximum")),
+        "minimum": typed.get("minimum"),
+        "maximum": typed.get("maximum"),
         "range": " or ".join(filter(None, [_range(typed), *(kind.get("const") for kind in kinds)])),
         "choices": typed.get("enum"),
         "help": schema.get("description", ""),

@@ -13,7 +13,7 @@ import torch
 
 from calotype.cli.main import main
 from calotype.models.architectures import build
-from calotype.models.image_model import ImageModel
+from calotype.models.image_model import Agreement, ImageModel
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -110,6 +110,13 @@ class TestImport:
         assert code == 2
         assert "--classes" in stderr
 
+    def test_a_folder_needs_no_class_names(self, calotype: Call, tmp_path: Path) -> None:
+        (tmp_path / "model_spec.yaml").write_text("flavor: {name: pytorch}\n")
+        code, _, stderr = calotype("model", "import", tmp_path, "--out", tmp_path / "out")
+        assert code == 1
+        assert stderr.startswith(f"error 0159: {tmp_path}: ")
+        assert "an untrained model of the retired designer" in stderr
+
 
 class TestInspect:
     def test_it_says_what_the_model_is(self, calotype: Call, imagenet_model: ImageModel) -> None:
@@ -128,6 +135,17 @@ class TestInspect:
         assert document["digest"] == imagenet_model.digest
         assert document["files"] == imagenet_model.description.files
 
+    def test_layers_that_stayed_in_fp32_are_named(
+        self, calotype: Call, imagenet_model: ImageModel, tmp_path: Path
+    ) -> None:
+        folder = shutil.copytree(imagenet_model.path, tmp_path / "copy")
+        measured = Agreement(
+            images=50, label_agreement=0.98, layers=50, kept_layers=("stem", "block 3")
+        )
+        ImageModel.load(folder).with_description(precisions={"openvino:int8": measured})
+        _, stdout, _ = calotype("model", "inspect", folder)
+        assert "openvino:int8 keeps 2 of 50 layers in fp32: stem, block 3" in stdout
+
     def test_a_changed_file_is_found(
         self, calotype: Call, imagenet_model: ImageModel, tmp_path: Path
     ) -> None:
@@ -145,17 +163,30 @@ class TestInspect:
 
 
 class TestOptimize:
+    @pytest.mark.slow
     def test_what_is_not_worth_it_is_refused_and_changes_nothing(
-        self, calotype: Call, imagenet_model: ImageModel, photos: Path, tmp_path: Path
+        self,
+        calotype: Call,
+        imagenet_model: ImageModel,
+        photos: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Five even colours: int8 does not see them as fp32 does."""
+        """Five even colours: int8 sees them as fp32 does only where it is half of the network."""
+
+        def equal(*_: object) -> tuple[float, float]:
+            return 100.0, 100.0
+
+        monkeypatch.setattr("calotype.scoring.agreement.speeds", equal)
         folder = shutil.copytree(imagenet_model.path, tmp_path / "copy")
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         code, stdout, stderr = calotype(
             *("model", "optimize", folder, "--calibration", photos, "--max-accuracy-drop", "0"),
         )
         assert (code, stdout) == (1, "")
-        assert "error 0039: int8: expected int8 to " in stderr
+        last = stderr.splitlines()[-1]
+        assert last.startswith("error 0039: int8: expected int8 to ")
+        assert "of 50 layers in fp32" in last
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
     def test_an_impossible_drop_is_refused(

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calotype.images.preprocess import Preprocessing
 from calotype.models import image_model
 from calotype.models.image_model import Architecture, ImageModel, ModelDescription
+from calotype.models.onnx_file import open_session
 
 Side = int | str | None
 SIDE = 8
@@ -87,7 +87,7 @@ def save_network(path: Path, **options: Any) -> Path:
 
 def run(path: Path, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the first output of a network with one input."""
-    session = onnxruntime.InferenceSession(path)
+    session = open_session(path)
     return np.asarray(session.run(None, {session.get_inputs()[0].name: pixels})[0])
 
 

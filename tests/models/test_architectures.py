@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -91,12 +92,61 @@ def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
         assert hint in caught.value.action
 
 
-def test_arguments_reach_the_network() -> None:
+@pytest.mark.parametrize("name", RESNETS)
+def test_zero_init_residual_makes_every_block_an_identity(name: str) -> None:
     with torch.device("meta"):
-        network = build("densenet121", classes=2, arguments={"memory_efficient": True})
-    assert network.get_submodule("features.denseblock1.denselayer1").memory_efficient is True
-    network = build("resnet18", classes=2, arguments={"zero_init_residual": True})
-    assert not network.get_parameter("layer1.0.bn2.weight").any()
+        last = {
+            f"{block}.bn3.weight" if hasattr(module, "bn3") else f"{block}.bn2.weight"
+            for block, module in build(name, classes=2).named_modules()
+            if hasattr(module, "bn2")
+        }
+    assert len(last) >= 8
+    plain, zeroed = (_ones_at_the_end(name, last, zero) for zero in (False, True))
+    assert plain == last
+    assert zeroed == set()
+
+
+def _ones_at_the_end(name: str, last: set[str], zero: bool) -> set[str]:
+    """Return which of the last batch norms do not begin at zero; skips the slow random draws."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.nn.init.kaiming_uniform_", _leave)
+        patch.setattr("torch.nn.init.kaiming_normal_", _leave)
+        network = build(name, classes=2, arguments={"zero_init_residual": zero})
+    return {key for key in last if network.get_parameter(key).all()}
+
+
+def _leave(tensor: torch.Tensor, **_: Any) -> torch.Tensor:
+    return tensor
+
+
+@pytest.mark.parametrize("name", DENSENETS)
+def test_memory_efficient_reaches_every_layer(name: str) -> None:
+    for wanted in (False, True):
+        with torch.device("meta"):
+            network = build(name, classes=2, arguments={"memory_efficient": wanted})
+        layers = [one for key, one in network.named_modules() if "denselayer" in key]
+        got = {one.memory_efficient for one in layers if hasattr(one, "memory_efficient")}
+        assert got == {wanted}
+
+
+def test_memory_efficient_computes_the_same_and_learns_the_same() -> None:
+    torch.manual_seed(0)
+    plain = build("densenet121", classes=2)
+    saving = build("densenet121", classes=2, arguments={"memory_efficient": True})
+    saving.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    gradients: list[torch.Tensor] = []
+    outputs: list[torch.Tensor] = []
+    for network in (plain, saving):
+        network.train()
+        outputs.append(network(images))
+        torch.nn.functional.cross_entropy(outputs[-1], torch.tensor([0, 1])).backward()
+        gradient = network.get_parameter("features.conv0.weight").grad
+        assert gradient is not None
+        gradients.append(gradient)
+    assert torch.allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
+    assert gradients[0].abs().max() > 0
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The script in a model folder, run as a host runs it: another process, another folder."""
+"""The script in a model folder, run as a host runs it: another process, another folder, no torch.
+
+`make test` makes the installation without torch, `.venv-core`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from calotype.models.image_model import ImageModel
 from calotype.scoring.scorer import Scorer
 
 CLASSES = ("01", "dog", "é漢字")
+PYTHON = Path(__file__).parents[2] / ".venv-core" / "bin" / "python"
 
 
 def encoded(color: str, format_name: str, *, size: tuple[int, int] = (20, 12)) -> bytes:
@@ -57,10 +60,13 @@ def host(script: Path, requests: list[str], **environment: str) -> list[Any]:
         "entry = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(entry)\n"
         "entry.init()\n"
-        "print(json.dumps([entry.run(text) for text in json.load(sys.stdin)]))\n"
+        "answers = [entry.run(text) for text in json.load(sys.stdin)]\n"
+        "assert not {'torch', 'torchvision', 'timm', 'onnx'} & sys.modules.keys()\n"
+        "print(json.dumps(answers))\n"
     )
+    assert PYTHON.exists(), "run `make test`: it installs Calotype without torch"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [PYTHON, "-W", "error", "-c", code],
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -83,9 +89,12 @@ def test_a_host_runs_it(model: ImageModel, tmp_path: Path) -> None:
         {"image": text_of(encoded("green", "JPEG"), "data:image/jpeg;base64,")},
         {"image": text_of(encoded("green", "WEBP"), "data:image/webp;base64,"), "category": None},
         {"image": base64.encodebytes(png).decode(), "something": "else"},
+        {"image": text_of(png), "id": {"isNan": True}, "category": {"isNan": True}},
+        {"image": text_of(png), "id": None, "category": None},
         {"image": text_of(b"no image")},
         {"image": "***"},
         {"image": None},
+        {"image": {"isNan": True}},
         {"id": 3},
         "row",
         {"image": text_of(png[: len(png) // 2])},
@@ -104,11 +113,11 @@ def test_a_host_runs_it(model: ImageModel, tmp_path: Path) -> None:
         assert row[-1] == expected.labels[index]
     assert len(of_samples["result"]) == 2
 
-    good, bad = mixed["result"][:5], mixed["result"][5:]
+    good, bad = mixed["result"][:7], mixed["result"][7:]
     (probabilities,) = Scorer(model).predict(png).probabilities.tolist()
     assert good[0] == ["dog", 7, *probabilities, good[0][-1]]
-    assert [row[:2] for row in good[1:]] == [[None, "seven"], *[[None, None]] * 3]
-    assert good[4][2:] == good[0][2:]
+    assert [row[:2] for row in good[1:]] == [[None, "seven"], *[[None, None]] * 5]
+    assert good[4][2:] == good[5][2:] == good[6][2:] == good[0][2:]
     for row in good:
         assert len(row) == 2 + len(CLASSES) + 1
         assert row[-1] in CLASSES
@@ -123,6 +132,12 @@ def test_beside_its_model_it_needs_no_variable(
     monkeypatch.delenv("AZUREML_MODEL_DIR", raising=False)
     (answer,) = host(model.path / "score.py", [(model.path / "_samples.json").read_text()])
     assert len(answer["result"]) == 2
+
+
+def test_a_request_that_is_no_list_is_refused(model: ImageModel) -> None:
+    """The host makes an answer of the exception; nothing was scored."""
+    with pytest.raises(AssertionError, match="expected a JSON list of rows"):
+        host(model.path / "score.py", ['{"image": ""}'], AZUREML_MODEL_DIR=str(model.path.parent))
 
 
 def test_the_schema_names_the_columns_and_the_classes(model: ImageModel) -> None:

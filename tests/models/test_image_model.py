@@ -268,7 +268,7 @@ class TestWhatIsNoModel:
             (
                 "extension: {}\ntype: ModelDirectory\n",
                 "flavor: {name: pytorch}\nlabel_map_file: index_to_label.csv",
-                "a model of the retired designer. Export its network to ONNX",
+                "a model of the retired designer. Make one of ours of it: 'calotype model",
             ),
             ("type: ImageDirectory", "", "a directory of type ImageDirectory"),
             ("type: DataFrameDirectory", "", "a directory of type DataFrameDirectory"),

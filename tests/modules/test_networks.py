@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from calotype import modules
+from calotype.models.architectures import DENSENETS, RESNETS
 from calotype.models.untrained_model import UntrainedModel
 from calotype.modules import Context
+from calotype.parameters import describe
 
 
 def stored(module: str, folder: Path, **values: Any) -> UntrainedModel:
@@ -42,3 +44,8 @@ def test_options_of_the_network_are_stored(tmp_path: Path) -> None:
     densenet = stored("densenet", tmp_path / "2", memory_efficient=True)
     assert (resnet.architecture, resnet.arguments) == ("resnet50", {"zero_init_residual": True})
     assert densenet.arguments == {"memory_efficient": True}
+
+
+@pytest.mark.parametrize(("module", "names"), [("resnet", RESNETS), ("densenet", DENSENETS)])
+def test_every_documented_network_can_be_chosen(module: str, names: tuple[str, ...]) -> None:
+    assert describe(modules.find(module).Parameters)["model_name"]["choices"] == list(names)

@@ -30,14 +30,14 @@ def model() -> None:
         "--out MODEL",
         "calotype model import net.onnx --classes labels.txt --mean 0.5 0.5 0.5 "
         "--std 0.5 0.5 0.5 --out MODEL",
+        "calotype model import trained_model_outputs --out MODEL",
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--classes",
-    required=True,
     type=click.Path(path_type=Path),
-    help="Class names in index order, one a line or as a JSON list.",
+    help="Class names in index order, one a line or as a JSON list; a folder has its own.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model to write.")
 @click.option("--architecture", help="The network of a state dictionary, such as resnet18.")
@@ -60,18 +60,23 @@ def model() -> None:
 def import_(
     terminal: Terminal,
     file: Path,
-    classes: Path,
+    classes: Path | None,
     out: Path,
     network_output: Literal["logits", "probabilities"] | None,
     **options: Any,
 ) -> None:
-    """Make an image model of a weights FILE: .onnx, .safetensors, .pth or .pt."""
+    """Make an image model of a weights FILE (.onnx, .safetensors, .pth or .pt).
+
+    FILE may also be the folder of a model that the retired designer trained.
+    """
     from calotype.models.image_model import read_classes
     from calotype.models.importing import ImportOptions, import_model
 
+    if classes is None and not file.is_dir():
+        raise click.UsageError("Missing option '--classes'.")
     imported = import_model(
         file,
-        read_classes(classes),
+        None if classes is None else read_classes(classes),
         out,
         options=ImportOptions(output=network_output, **options),
         progress=terminal.progress,
@@ -111,7 +116,10 @@ def inspect(terminal: Terminal, model: str) -> None:
 def optimize(
     terminal: Terminal, model: str, precision: str, calibration: Path, max_accuracy_drop: float
 ) -> None:
-    """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it."""
+    """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it.
+
+    Where it loses too much, up to half of the layers stay in fp32, the most sensitive ones first.
+    """
     from calotype.images.image_directory import ImageDirectory
     from calotype.models.image_model import ImageModel
     from calotype.scoring.optimize import add_int8, add_measurements
@@ -161,6 +169,11 @@ def _render(console: Console, loaded: ImageModel) -> None:
         ]
         columns = ["precision", "labels as in fp32", "accuracy", "images/s", "images"]
         table(console, columns, measured)
+        for name, one in description.precisions.items():
+            if one.kept_layers:
+                kept = ", ".join(one.kept_layers)
+                text = f"{name} keeps {len(one.kept_layers)} of {one.layers} layers in fp32: {kept}"
+                console.print(text, style="dim")
 
 
 def _number(value: object) -> object:

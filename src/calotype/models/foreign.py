@@ -34,8 +34,9 @@ def _describe(path: Path) -> tuple[str, str]:  # noqa: PLR0911 - one line for ea
         return "an untrained model", "Train it first, with Train PyTorch Model."
     if (path / "image_directory.json").is_file():
         return "an image directory", "Exchange the model and the images."
-    if (path / "_meta.yaml").is_file() or (path / "model_spec.yaml").is_file():
-        return _describe_original(path)
+    for folder in (path, path / "trained_model_outputs"):
+        if (folder / "_meta.yaml").is_file() or (folder / "model_spec.yaml").is_file():
+            return _describe_original(folder)
     return "a folder or file without a readable model.json", _MAKE_ONE
 
 
@@ -51,8 +52,7 @@ def _describe_original(path: Path) -> tuple[str, str]:
         return "an untrained model of the retired designer", _MAKE_ONE
     return (
         "a model of the retired designer",
-        "Export its network to ONNX and import that: "
-        "'calotype model import FILE --classes FILE --out MODEL'.",
+        "Make one of ours of it: 'calotype model import FOLDER --out MODEL'.",
     )
 
 

@@ -56,6 +56,10 @@ class Agreement(_Stored):
     fp32_accuracy: float | None = None
     images_per_s: float | None = None
     fp32_images_per_s: float | None = None
+    layers: int | None = None
+    """How many layers an int8 file has."""
+    kept_layers: tuple[str, ...] = ()
+    """Those of them that stayed in fp32, because int8 would have cost too much accuracy."""
 
     @property
     def is_trustworthy(self) -> bool:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from calotype import errors
 from calotype.images.preprocess import Preprocessing
-from calotype.models import architectures, entry_script, image_model, pretrained
+from calotype.models import architectures, entry_script, image_model, original, pretrained
 from calotype.models.image_model import Architecture, ImageModel, ModelDescription
 from calotype.models.onnx_file import import_onnxruntime, open_session
 from calotype.progress import SILENCE, Progress
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+    from torch import nn
 
 ChannelOrder = Literal["RGB", "BGR"]
 Layout = Literal["NCHW", "NHWC"]
@@ -55,7 +56,7 @@ class ImportOptions:
 
 def import_model(
     file: Path,
-    classes: Sequence[str],
+    classes: Sequence[str] | None,
     out: Path,
     *,
     options: ImportOptions | None = None,
@@ -65,8 +66,9 @@ def import_model(
 
     Args:
         file: `.onnx` (needs no torch), or `.safetensors`, `.pth` or `.pt` with the state
-            dictionary of a known architecture (needs torch).
-        classes: names in index order.
+            dictionary of a known architecture (needs torch), or the folder of a model that the
+            retired designer trained (needs torch).
+        classes: names in index order; None where the folder has them.
         out: the folder to write.
         options: what the file does not say about itself.
         progress: is told which step runs.
@@ -74,18 +76,21 @@ def import_model(
     Raises:
         UnreadableFile: there is no such file.
         CorruptModel: the file is damaged, or is not what its suffix says.
-        InvalidModel: the network does not map images to one score per class.
-        ParameterError: the architecture is missing or unknown, or a size or number is unusable.
+        InvalidModel: the network does not map images to one score per class, or the folder is
+            another one.
+        ParameterError: the architecture or the class names are missing, or a size or number is
+            unusable.
         AlreadyExists, CannotWrite: `out` cannot be written.
     """
     options = options or ImportOptions()
     image_model.check_target(out)
-    classes = image_model.check_classes(classes, where="class names")
+    if (folder := original.find(file)) is not None:
+        return _import_original(folder, classes, out, options, progress)
     if not file.is_file():
         raise errors.UnreadableFile(
             f"expected a weights file ({', '.join(_SUFFIXES)})",
             where=str(file),
-            got="a folder" if file.is_dir() else "no such file",
+            got=f"a folder without {original.SPECIFICATION}" if file.is_dir() else "no such file",
         )
     if file.suffix.lower() not in _SUFFIXES:
         raise errors.UnparsableFile(
@@ -94,6 +99,11 @@ def import_model(
             got=f"'{file.suffix}'",
             action="Export the network to ONNX in its own framework.",
         )
+    if classes is None:
+        raise errors.EmptyInput(
+            "expected class names in index order", where="parameter 'classes'", got="none"
+        )
+    classes = image_model.check_classes(classes, where="class names")
     if file.suffix.lower() == ".onnx":
         return _import_onnx(file, classes, out, options)
     return _import_state(file, classes, out, options, progress)
@@ -252,20 +262,69 @@ def _import_state(
     if (weight := state.get(f"{head}.weight")) is not None:
         _check_class_count(file, weight.shape[0], classes)
     pretrained.load_state(network, architecture, state, file, keep_head=True)
-    preprocessing = _preprocessing(
-        options,
-        options.input_size or _DEFAULT_SIZE,
-        architectures.normalization_of(architecture),
-        layout="NCHW",
+    return _export(
+        network,
+        Architecture(name=architecture),
+        classes,
+        out,
+        options=options,
+        normalization=architectures.normalization_of(architecture),
+        training={"imported_from": file.name},
+        progress=progress,
     )
+
+
+def _import_original(
+    folder: Path,
+    classes: Sequence[str] | None,
+    out: Path,
+    options: ImportOptions,
+    progress: Progress,
+) -> ImageModel:
+    """Import a model that the retired designer trained; it knows its network and its labels."""
+    read = original.read(folder)
+    if options.architecture not in (None, read.architecture):
+        raise errors.UnparsableValue(
+            f"expected '{read.architecture}', which the model itself says, or nothing",
+            where="parameter 'architecture'",
+            got=f"'{options.architecture}'",
+        )
+    if classes is not None:
+        classes = image_model.check_classes(classes, where="class names")
+        _check_class_count(read.file, len(read.classes), classes)
+    return _export(
+        read.network,
+        Architecture(name=read.architecture, arguments=read.arguments),
+        read.classes if classes is None else classes,
+        out,
+        options=options,
+        normalization=read.normalization,
+        training={"imported_from": folder.name},
+        progress=progress,
+    )
+
+
+def _export(
+    network: nn.Module,
+    architecture: Architecture,
+    classes: Sequence[str],
+    out: Path,
+    *,
+    options: ImportOptions,
+    normalization: architectures.Normalization,
+    training: dict[str, Any],
+    progress: Progress,
+) -> ImageModel:
+    input_size = options.input_size or _DEFAULT_SIZE
+    preprocessing = _preprocessing(options, input_size, normalization, layout="NCHW")
     size = preprocessing.input_size
-    architectures.check_fit(network, architecture, classes=len(classes), input_size=size)
+    architectures.check_fit(network, architecture.name, classes=len(classes), input_size=size)
     description = ModelDescription(
-        architecture=Architecture(name=architecture),
+        architecture=architecture,
         classes=tuple(classes),
         input_size=size,
         preprocessing=preprocessing,
-        training={"imported_from": file.name},
+        training=training,
     )
     from calotype.models.export import export
 

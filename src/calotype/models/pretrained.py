@@ -87,8 +87,8 @@ def _not_found(architecture: str, places: list[str]) -> errors.WeightsNotFound:
     return errors.WeightsNotFound(
         f"expected weights for '{architecture}'",
         got=f"none in {' or '.join(places)}",
-        action="Pass a file with --pretrained, put "
-        f"{architecture}.safetensors or {architecture}.pth there{install}.",
+        action=f"Name a file of weights, put {architecture}.safetensors or {architecture}.pth there"
+        f"{install}; or start from random weights.",
     )
 
 
