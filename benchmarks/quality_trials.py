@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calotype.scoring.finish import finish
-
 from calotype.evaluation import Evaluation, evaluate
 from calotype.evaluation.intervals import Estimate
 from calotype.images.transformation import Transformation
 from calotype.models.image_model import ImageModel
-from calotype.progress import SILENCE
+from calotype.scoring.finish import finish
 from calotype.scoring.score import score
 from calotype.scoring.scorer import Scorer
 from calotype.training.parameters import Network, TrainingParameters
@@ -90,7 +88,6 @@ def run(
         folder / "model",
         transformation=transformation,
         parameters=TrainingParameters.of(parameters),
-        progress=SILENCE,
     )
     model = finish(model, sets.validation)
     train_s = time.monotonic() - started_s

@@ -274,24 +274,26 @@ class Run:
             for parameter in self._network.parameters():
                 if parameter.grad is not None:
                     parameter.grad.div_(batches)
-        share = optimization.rate_share(self._plan, self._progress_share(batches))
-        optimization.set_rate(self._optimizer, self._position.learning_rate * share)
+        optimization.set_rate(self._optimizer, self._rate(batches))
         optimization.step(self._optimizer, self._network, self._plan)
         self._position = replace(self._position, step=self._position.step + 1)
         if self._average is not None:
             self._average.update(self._network, self._position.step)
 
-    def _progress_share(self, batches: int) -> float:
-        """Return how much of the run is done, by batches or by time, whichever ends it first.
+    def _rate(self, batches: int) -> float:
+        """Return the learning rate of the step that the last few batches make.
 
-        A step of some batches stands for the middle of them.
+        How far the run has come is seen by batches (the middle of these) or by time, whichever will
+        end it first.
         """
-        position = self._position
+        position, minutes = self._position, self._parameters.max_minutes
         done = (position.epoch - 1) * self._batches + position.batch - batches / 2
-        done /= self._batches * self._parameters.epochs
-        if self._parameters.max_minutes is None:
-            return done
-        return max(done, position.run_s / (60 * self._parameters.max_minutes))
+        progress = done / (self._batches * self._parameters.epochs)
+        if minutes is not None:
+            # The clock of process 0 counts: with rates of their own, weights would drift apart.
+            (run_s,) = self._group.sum([position.run_s if self._group.rank == 0 else 0.0])
+            progress = max(progress, run_s / (60 * minutes))
+        return position.learning_rate * optimization.rate_share(self._plan, progress)
 
     def _is_to_stop(self, check_images: int) -> bool:
         wish = 2 if self._interrupts.came else int(self._is_late(check_images))
@@ -314,8 +316,10 @@ class Run:
     def _end_epoch(self, check: LabeledImages, pool: ThreadPoolExecutor) -> None:
         """Measure what was learnt, keep it if it is the best, and save the state."""
         begun_s, position = time.monotonic(), self._position
+        network = self._averaged() or self._network
+        self._group.agree_on(network)
         found = validate(
-            self._averaged() or self._network,
+            network,
             check,
             pool,
             batch_size=self._parameters.batch_size,
@@ -325,7 +329,7 @@ class Run:
         self._validation_s = time.monotonic() - begun_s
         metrics = EpochMetrics(
             epoch=position.epoch,
-            learning_rate=self._optimizer.param_groups[0]["lr"],
+            learning_rate=self._rate(1),
             train_loss=position.loss_sum / position.images,
             train_error=position.wrong / position.images,
             validation_loss=found.loss,
@@ -335,17 +339,16 @@ class Run:
             elapsed_s=round(position.epoch_s + self._validation_s, 3),
         )
         self._position = position.after(asdict(metrics))
-        self._keep(metrics)
+        self._keep(metrics, network)
         self._stopped = self._stopped or self._patience_ended()
         if self._stopped != "interrupt":  # or the epoch could not be finished later
             self._save()
         self._tell(metrics)
 
-    def _keep(self, metrics: EpochMetrics) -> None:
+    def _keep(self, metrics: EpochMetrics, network: nn.Module) -> None:
         best = self._position.best_epoch
         lowest = self._position.rows[best - 1]["validation_loss"] if best else math.inf
         if metrics.validation_loss < lowest or self._plan.keeps_last:
-            network = self._averaged() or self._network
             self._best = kept_state(network)
             self._position = replace(self._position, best_epoch=metrics.epoch)
             if self._checkpoints is not None and self._group.rank == 0:
