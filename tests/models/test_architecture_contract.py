@@ -41,13 +41,8 @@ SIDES = {"test_vit": 160}
 QUICK = ("resnet18", "resnet34", "resnet50", "efficientnet_lite0")
 OF_TIMM = ("mobilenetv3_small_050", "convnext_atto", "test_vit")
 EVERY = ("efficientnet_lite0", *RESNETS, *DENSENETS, *OF_TIMM)
-# All tests of one run in one process, after one export.
 ALL = [
-    pytest.param(
-        name,
-        marks=[pytest.mark.xdist_group(name)]
-        + ([] if name in QUICK or name in OF_TIMM else [pytest.mark.slow]),
-    )
+    pytest.param(name, marks=[] if name in QUICK or name in OF_TIMM else [pytest.mark.slow])
     for name in EVERY
 ]
 

@@ -26,9 +26,6 @@ from calotype.scoring.optimize import faster_precisions
 from calotype.scoring.score import score
 from calotype.scoring.scorer import Scorer
 
-# The fixture trains: all its tests share it on one worker.
-pytestmark = pytest.mark.xdist_group("module_pipeline")
-
 IMAGES_PER_CATEGORY = 16
 EPOCHS = 2
 
