@@ -134,8 +134,8 @@ class Demo:
         return training, validation, test
 
     def _train(self, training: ImageDirectory, validation: ImageDirectory) -> ImageModel:
+        from calotype.training.outcome import Listeners
         from calotype.training.parameters import Network, TrainingParameters
-        from calotype.training.run import Listeners
         from calotype.training.train import train
 
         with self._step("transform") as said:

@@ -23,6 +23,7 @@ from calotype.training import run
 from calotype.training.checkpoints import folder_of
 from calotype.training.epochs import read_epochs
 from calotype.training.interrupts import Interrupts
+from calotype.training.outcome import Listeners
 from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.train import train
 
@@ -210,7 +211,7 @@ def _interrupt(digits: Digits, out: Path) -> None:
             out,
             transformation=EROSION,
             parameters=TrainingParameters.of(CHOSEN),
-            listeners=run.Listeners(on_epochs=fail),
+            listeners=Listeners(on_epochs=fail),
         )
     identity = json.loads((folder_of(out) / "run.json").read_text())
     assert identity["architecture"] == "test_resnet"

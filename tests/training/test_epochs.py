@@ -12,7 +12,7 @@ import pytest
 
 from calotype import errors
 from calotype.training.epochs import COLUMNS, read_epochs, write_epochs
-from calotype.training.run import EpochMetrics
+from calotype.training.outcome import EpochMetrics
 
 ROWS = [
     asdict(EpochMetrics(epoch, 0.001, 1.5, 0.5, 1.25, 0.75, 1, 90.5, 12))  # ints become floats

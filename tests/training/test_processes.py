@@ -20,8 +20,8 @@ from calotype.images.preprocess import Preprocessing, Preprocessor
 from calotype.training import processes as started_processes
 from calotype.training.augmentation import Augmentation
 from calotype.training.batches import Drawing, LabeledImages
+from calotype.training.outcome import Listeners
 from calotype.training.parameters import Network, TrainingParameters
-from calotype.training.run import Listeners
 from calotype.training.train import train
 
 Digits = Callable[[str], ImageDirectory]

@@ -22,9 +22,11 @@ from calotype.images.preprocess import Preprocessing, Preprocessor
 from calotype.models.architectures import build
 from calotype.training.augmentation import Augmentation
 from calotype.training.batches import LabeledImages
+from calotype.training.memory import memory_errors
+from calotype.training.outcome import EpochMetrics, Listeners
 from calotype.training.parameters import TrainingParameters
 from calotype.training.plan import has_bf16, plan_for
-from calotype.training.run import EpochMetrics, Listeners, Run, memory_errors
+from calotype.training.run import Run
 
 PREPROCESSING = Preprocessing.of_transformation(SMALL, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 State = dict[str, torch.Tensor]

@@ -29,8 +29,8 @@ from calotype.models.pretrained import require
 from calotype.models.quantize import quantize
 from calotype.scoring.scorer import Scorer
 from calotype.training.fit import Fitted
+from calotype.training.outcome import Listeners
 from calotype.training.parameters import Network, TrainingParameters
-from calotype.training.run import Listeners
 from calotype.training.train import fit, train
 
 Digits = Callable[[str], ImageDirectory]

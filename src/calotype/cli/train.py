@@ -85,7 +85,7 @@ def train(
     from calotype.scoring.finish import finish
 
     require_torch()
-    from calotype.training.run import Listeners
+    from calotype.training.outcome import Listeners
     from calotype.training.train import train as run_training
 
     checked = TrainingParameters.of(parameters)

@@ -58,7 +58,7 @@ class TrainPyTorchModel(Module[TrainingParameters]):
         from calotype.scoring.finish import finish
 
         require_torch()
-        from calotype.training.run import Listeners
+        from calotype.training.outcome import Listeners
         from calotype.training.train import train
 
         untrained = UntrainedModel.load(inputs["untrained_model"])

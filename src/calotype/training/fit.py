@@ -23,9 +23,10 @@ from calotype.training.batches import LabeledImages
 from calotype.training.checkpoints import Checkpoints
 from calotype.training.group import ALONE, Group
 from calotype.training.job import Job
+from calotype.training.outcome import Listeners, Outcome
 from calotype.training.pixel_cache import PixelCache
 from calotype.training.plan import Plan, plan_for
-from calotype.training.run import Listeners, Outcome, Run
+from calotype.training.run import Run
 
 _SAMPLES = 3
 

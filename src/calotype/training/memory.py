@@ -1,9 +1,13 @@
-"""How the C library gives memory back, which decides how fast torch runs on CPUs."""
+"""Memory: how the C library gives it back, which decides torch's speed on CPUs, and its end."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Generator
+
+from calotype import errors
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of malloc.h
 _NEVER = 2**31 - 1
@@ -22,3 +26,18 @@ def keep_pages() -> None:
     if hasattr(library, "mallopt"):  # other C libraries have none
         library.mallopt(_MMAP_MAX, 0)
         library.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Generator[None]:
+    """Turn the ways in which torch reports exhausted memory into our error (0138)."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "to allocate" not in str(error):
+            raise
+        raise errors.OutOfMemory(
+            "expected memory for a batch",
+            where="training",
+            action="Choose a smaller batch size, smaller images or a smaller network.",
+        ) from error

@@ -20,7 +20,7 @@ from calotype.training.checkpoints import Checkpoints
 from calotype.training.fit import fit_job
 from calotype.training.group import ALONE, Group, joined
 from calotype.training.job import Job
-from calotype.training.run import Listeners
+from calotype.training.outcome import Listeners
 
 _POLL_S = 0.05
 _ORDER, _MEETING = "order.json", "meeting"

@@ -11,7 +11,7 @@ from calotype.images.image_directory import ImageDirectory
 from calotype.training import page
 from calotype.training.epochs import write_epochs
 from calotype.training.job import Job
-from calotype.training.run import EpochMetrics, Listeners, Outcome
+from calotype.training.outcome import EpochMetrics, Listeners, Outcome
 
 TABLE, PAGE = "epochs.parquet", "training.html"
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
 
-from calotype import errors
-from calotype.progress import SILENCE, Progress
 from calotype.training import optimization
 from calotype.training.augmentation import Augmentation
 from calotype.training.average import Average
@@ -23,62 +18,15 @@ from calotype.training.checkpoints import Checkpoints, Position, State, kept_sta
 from calotype.training.gradients import BatchResult, Gradients
 from calotype.training.group import ALONE, Group
 from calotype.training.interrupts import Interrupts
-from calotype.training.memory import keep_pages
+from calotype.training.memory import keep_pages, memory_errors
 from calotype.training.objective import Objective
+from calotype.training.outcome import EpochMetrics, Listeners, Outcome, Stopped
 from calotype.training.parameters import TrainingParameters
 from calotype.training.plan import Plan
 from calotype.training.rate_finder import RateFinder
 from calotype.training.validation import check_any, validate
 
-Stopped = Literal["epochs", "patience", "time", "interrupt"]
-
 _CHECKPOINT_EVERY_S = 300.0  # and after each epoch; no more work than that is ever lost
-
-
-@dataclass(frozen=True, slots=True)
-class EpochMetrics:
-    """What one epoch has come to; accuracies and errors are shares, 0-1."""
-
-    epoch: int
-    learning_rate: float
-    """Of the epoch's last step."""
-    train_loss: float
-    train_error: float
-    validation_loss: float
-    top_1_accuracy: float
-    top_5_accuracy: float
-    train_images_per_s: float
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """Who is told what.
-
-    Attributes:
-        progress: about every batch and epoch, in words.
-        on_epochs: the metrics of all epochs so far, as each ends.
-    """
-
-    progress: Progress = SILENCE
-    on_epochs: Callable[[Sequence[EpochMetrics]], None] = lambda epochs: None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run has come to; the network has the weights of the epoch that is kept.
-
-    Attributes:
-        epochs: the metrics of every epoch.
-        kept: of the epoch that is kept.
-        stopped: why the run ended.
-        learning_rate: the highest rate.
-    """
-
-    epochs: list[EpochMetrics]
-    kept: EpochMetrics
-    stopped: Stopped
-    learning_rate: float
 
 
 class Run:
@@ -374,18 +322,3 @@ class Run:
         if self._stopped == "patience":
             self._progress.say(f"stopped early: epoch {self._position.best_epoch} stays the best")
         self._listeners.on_epochs(self._metrics())
-
-
-@contextlib.contextmanager
-def memory_errors() -> Generator[None]:
-    """Turn the ways in which torch reports exhausted memory into our error (0138)."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "to allocate" not in str(error):
-            raise
-        raise errors.OutOfMemory(
-            "expected memory for a batch",
-            where="training",
-            action="Choose a smaller batch size, smaller images or a smaller network.",
-        ) from error

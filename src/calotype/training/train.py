@@ -18,10 +18,10 @@ from calotype.progress import SILENCE, Progress
 from calotype.training.checkpoints import Checkpoints, folder_of
 from calotype.training.fit import Fitted, fit_job
 from calotype.training.job import Job
+from calotype.training.outcome import Listeners
 from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.processes import started
 from calotype.training.records import Records
-from calotype.training.run import Listeners
 
 
 def train(
