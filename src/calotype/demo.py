@@ -35,7 +35,7 @@ from calotype.scoring.scorer import Scorer
 PUBLISHED_ACCURACY = 0.8842  # fine-tuned VGG19, 75/25 split, the same two classes
 ARCHITECTURE = "efficientnet_lite0"
 TRANSFORMATION = Transformation(size=224, crop_size=224, random_vertical_flip=True)
-TRAINING = {"epochs": 6, "batch_size": 32}
+TRAINING = {"epochs": 6, "batch_size": 32, "patience": 6}
 
 _PACKAGES = {
     "elpv_dataset": "elpv-dataset",
