@@ -17,6 +17,8 @@ from small_digits import SMALL, Told
 from calotype import errors
 from calotype.images.image_directory import ImageDirectory
 from calotype.images.preprocess import Preprocessing, Preprocessor
+from calotype.models.image_model import ImageModel
+from calotype.scoring.scorer import Scorer
 from calotype.training import processes as started_processes
 from calotype.training.augmentation import Augmentation
 from calotype.training.batches import Drawing, LabeledImages
@@ -104,6 +106,21 @@ def test_two_processes_reach_what_one_reaches(digits: Digits, tmp_path: Path) ->
     assert best[1] == pytest.approx(best[0], abs=0.08)
     # The first steps are nearly the same ones; only batch norm sees half as many images.
     assert together[0]["train_loss"] == pytest.approx(alone[0]["train_loss"], rel=0.25)
+    # What both have validated together is what the saved model scores.
+    model, check = ImageModel.load(tmp_path / "together"), digits("check")
+    hits = [
+        row.argmax() == model.classes.index(entry.category or "")
+        for chunk in Scorer(model, "fp32").chunks(check)
+        for entry, row in zip(chunk.entries, chunk.probabilities, strict=True)
+    ]
+    assert np.mean(hits) == pytest.approx(model.metrics["top_1_accuracy"])
+
+
+@pytest.mark.slow
+def test_a_time_budget_holds_for_all_processes(digits: Digits, tmp_path: Path) -> None:
+    training = trained(digits, tmp_path / "model", 2, epochs=1000, patience=1000, max_minutes=0.1)
+    assert training["stopped"] == "time"
+    assert sum(row["elapsed_s"] for row in training["epoch_metrics"]) < 2 * 6
 
 
 @pytest.mark.slow
