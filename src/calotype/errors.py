@@ -253,7 +253,7 @@ class InvalidModel(ModelError):
 
 
 class WeightsNotFound(ModelError):
-    """Pretrained weights were asked for and are on no shelf of this machine."""
+    """Weights, or what was measured beside them, were asked for and are not there."""
 
     number = 162
 

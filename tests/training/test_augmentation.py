@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -328,10 +329,19 @@ class TestTogetherWithPreprocessing:
             assert (all_pixels[..., 0] == all_pixels[..., 1]).all()
             assert 0.2 < (all_pixels == 0).mean() < 0.999
 
-    def test_jpegs_are_decoded_as_large_as_scoring_decodes_them(self) -> None:
-        assert augmentation_of().needed_size == (512, 512)
-        assert augmentation_of(resize=False).needed_size is None
-        assert augmentation_of(center_crop=False, random_crop=True).needed_size == (512, 512)
-        assert augmentation_of(resize=False, center_crop=False).needed_size == (448, 448)
-        uncut = augmentation_of(resize=False, center_crop=False, random_crop=True)
-        assert uncut.needed_size is None
+    @pytest.mark.parametrize(
+        ("changes", "side"),
+        [
+            ({}, 750),
+            ({"resize": False}, 3000),
+            ({"center_crop": False, "random_crop": True}, 750),
+            ({"resize": False, "center_crop": False, "random_crop": True}, 3000),
+        ],
+    )
+    def test_jpegs_are_decoded_as_large_as_scoring_decodes_them(
+        self, changes: dict[str, Any], side: int
+    ) -> None:
+        """The next of the sizes 1, 1/2, 1/4 and 1/8 that is at least twice the 256 pixels."""
+        buffer = io.BytesIO()
+        Image.new("RGB", (3000, 3000)).save(buffer, "JPEG")
+        assert augmentation_of(**changes).decode(buffer.getvalue()).image.size == (side, side)

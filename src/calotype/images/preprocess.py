@@ -124,6 +124,14 @@ class _Axis:
         return start * scale, (start + wanted) * scale
 
 
+def needed_size(resize: int | None) -> tuple[int, int] | None:
+    """Return the width and height that a JPEG must be decoded to at least (None: its full size).
+
+    Twice the resized size keeps the mean difference to a full decode near 0.1 gray levels.
+    """
+    return None if resize is None else (2 * resize, 2 * resize)
+
+
 class Preprocessor:
     """Applies one `Preprocessing`; safe to share between threads.
 
@@ -173,12 +181,8 @@ class Preprocessor:
             ImageTooLarge: more bytes or pixels than the limits.
             UnreadableFile: not a whole image.
         """
-        resize = self.preprocessing.resize
-        if self._exact_decode or resize is None:
-            return decode(data, limits=self._limits, where=where)
-        # Twice the resized size keeps the mean difference to a full decode near 0.1 gray levels.
-        at_least = (2 * resize, 2 * resize)
-        return decode(data, limits=self._limits, at_least=at_least, where=where)
+        resize = None if self._exact_decode else self.preprocessing.resize
+        return decode(data, limits=self._limits, at_least=needed_size(resize), where=where)
 
     def crop(self, picture: Picture) -> NDArray[np.uint8]:
         """Resize, crop, pad and convert to gray.

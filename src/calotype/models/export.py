@@ -17,6 +17,7 @@ from calotype.models import entry_script, image_model
 from calotype.models.image_model import ImageModel, InnerOutputs, ModelDescription
 from calotype.models.inner_outputs import expose
 from calotype.models.onnx_file import open_session
+from calotype.models.tensors import save_tensors
 from calotype.progress import SILENCE, Progress
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def export(
         AlreadyExists, CannotWrite: `out` cannot be written.
     """
     image_model.check_target(out)
-    from safetensors.torch import save_file
-
     network = copy.deepcopy(network).cpu().float().eval()
     progress.say("exporting the network to ONNX")
     with tempfile.TemporaryDirectory() as temporary:
@@ -63,7 +62,7 @@ def export(
         check_parity(network, onnx, input_size=description.input_size)
         description = description.model_copy(update={"inner_outputs": inner_outputs})
         weights = Path(temporary) / image_model.WEIGHTS
-        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
+        save_tensors(network.state_dict(), weights)
         content: dict[str, Path | str] = {image_model.ONNX: onnx, image_model.WEIGHTS: weights}
         content |= entry_script.files_for(description, samples=samples) | dict(extra or {})
         return image_model.save(out, description, content)

@@ -79,7 +79,12 @@ class Quantizer:
         images = iter(images)
         self._tried = list(itertools.islice(images, _TRIED_IMAGES))
         if not self._tried:
-            raise errors.TooFewRows("expected readable images to calibrate int8 with", got="none")
+            raise errors.TooFewRows(
+                "expected readable images to calibrate int8 with",
+                where="calibration images",
+                got="none",
+                action="Choose others, a hundred or more.",
+            )
         self._onnx = onnx
         self._input, self._output = input_name, output_name
         with self._refusing(), tempfile.TemporaryDirectory() as temporary:

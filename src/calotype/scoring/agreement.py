@@ -98,7 +98,12 @@ def labels_of(
         labels.true.extend(one if one in scorer.classes else None for one in categories)
         labels.found.extend(scorer.classes[index] for index in chunk.probabilities.argmax(axis=1))
     if not labels.found:
-        raise errors.InvalidDataset("expected readable images", where=str(directory.path))
+        raise errors.InvalidDataset(
+            "expected readable images to compare precisions on",
+            where=str(directory.path or "images"),
+            got="none",
+            action="Choose others.",
+        )
     return labels
 
 

@@ -30,9 +30,10 @@ def finish(
 ) -> ImageModel:
     """Calibrate a trained model, let it know its validation images, and measure its precisions.
 
-    The validation images go through the fp32 network once, prepared as the model prepares images
-    whatever transformation was applied to them. What they are too few for is left out: a model
-    without temperature is not calibrated, one without `novelty.npz` measures no novelty.
+    The validation images go through the fp32 network, once for all but the precisions, prepared as
+    the model prepares images whatever transformation was applied to them. What they are too few for
+    is left out: a model without temperature is not calibrated, one without `novelty.npz` measures no
+    novelty.
 
     Args:
         model: a trained model; its folder is changed.

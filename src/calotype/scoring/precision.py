@@ -88,6 +88,7 @@ def _check_possible(model: ImageModel, precision: Precision) -> None:
     if precision == "bf16" and not openvino.has_in_hardware("bf16"):
         raise errors.OperationFailed(
             "expected a CPU that computes in bf16",
+            where="parameter 'precision'",
             got="one without",
             action="Use --precision fp32 or int8.",
         )

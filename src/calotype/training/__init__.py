@@ -1,4 +1,4 @@
-"""Training: the loop, its data, augmentation and schedule. Needs the extra `train`."""
+"""Training: a plan, the loop, its data and its checkpoints. Needs the extra `train`."""
 
 import os
 

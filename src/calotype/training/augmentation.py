@@ -17,8 +17,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision_functional
 
-from calotype.images.decode import Picture
-from calotype.images.preprocess import Preprocessing, Preprocessor
+from calotype.images.decode import Picture, decode
+from calotype.images.preprocess import Preprocessing, Preprocessor, needed_size
 from calotype.images.transformation import COLOR_JITTER_STRENGTH, Transformation
 
 # Annotated for tensors alone, these functions take Pillow images as well.
@@ -52,10 +52,13 @@ class Augmentation:
         size = transformation.size if transformation.resize else None
         self._resize = preprocessing.resize if is_cropped else size
 
-    @property
-    def needed_size(self) -> tuple[int, int] | None:
-        """Width and height that a decoded JPEG must have at least (None: its full size)."""
-        return (2 * self._resize, 2 * self._resize) if self._resize is not None else None
+    def decode(self, data: bytes) -> Picture:
+        """Decode the bytes of an image file, as small as the transformation allows.
+
+        Raises:
+            ImageTooLarge, UnreadableFile: it cannot be used.
+        """
+        return decode(data, at_least=needed_size(self._resize))
 
     def most_bytes(self, width: int, height: int) -> int:
         """Return how many bytes `prepare` makes at most of an image of so many pixels."""
@@ -63,7 +66,8 @@ class Augmentation:
         if self._preprocessor is not None:
             height, width = self._preprocessor.preprocessing.input_size
         elif self._resize is not None:
-            longer = int(self._resize * max(width, height) / max(1, min(width, height)))
+            # One more: JPEGs that are decoded smaller have slightly other proportions.
+            longer = int(self._resize * max(width, height) / max(1, min(width, height))) + 1
             height, width = self._resize, longer
         border = 2 * wanted.padding if wanted.pad and self._preprocessor is None else 0
         return (width + border) * (height + border) * 3

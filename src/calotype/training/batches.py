@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from calotype import errors
-from calotype.images.decode import Picture, decode
+from calotype.images.decode import Picture
 from calotype.images.image_directory import ImageDirectory, ImageEntry
 from calotype.images.preprocess import Preprocessor
 from calotype.images.reader import ImageReader
@@ -29,8 +29,7 @@ _Load = Callable[[int], NDArray[np.float32] | None]
 class Preparation(Protocol):
     """What is done to a decoded image before it is kept: the same in every epoch."""
 
-    @property
-    def needed_size(self) -> tuple[int, int] | None: ...
+    def decode(self, data: bytes) -> Picture: ...
     def prepare(self, picture: Picture) -> NDArray[np.uint8]: ...
     def most_bytes(self, width: int, height: int) -> int: ...
 
@@ -41,11 +40,9 @@ class ModelPreparation:
     def __init__(self, preprocessor: Preprocessor) -> None:
         self._preprocessor = preprocessor
 
-    @property
-    def needed_size(self) -> tuple[int, int] | None:
-        """Width and height that a decoded JPEG must have at least (None: its full size)."""
-        resize = self._preprocessor.preprocessing.resize
-        return None if resize is None else (2 * resize, 2 * resize)
+    def decode(self, data: bytes) -> Picture:
+        """Decode the bytes of an image file."""
+        return self._preprocessor.decode(data)
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """Return values 0-255, shape (height, width, 3)."""
@@ -275,7 +272,7 @@ class LabeledImages:
         if (kept := self.cache.get(index)) is not None:
             return kept
         try:
-            picture = decode(self.file(index), at_least=self.preparation.needed_size)
+            picture = self.preparation.decode(self.file(index))
         except errors.FileError:
             self.unreadable.add(self.entries[index].path)
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,12 +12,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from calotype import errors, files
+from calotype.models.tensors import save_tensors
 
 _IDENTITY, _LAST, _LOCK = "run.json", "last.safetensors", ".lock"
+TABLE, PAGE = "epochs.parquet", "training.html"
+
+# What a folder of ours may hold, files that are being written (`.last.123.safetensors`) included.
+_OURS = re.compile(
+    r"\.lock|(run\.json|last\.safetensors|best-\d+\.safetensors|epochs\.parquet|training\.html)"
+    r"|\.(run|last|best-\d+|epochs|training)\.\d+\.(json|safetensors|parquet|html)"
+)
 
 State = dict[str, torch.Tensor]
 
@@ -91,6 +99,7 @@ class Checkpoints:
             AlreadyExists: there is an interrupted run and `resume` is off, or it is another one.
             Busy: another process trains this model.
         """
+        self._check_ours()
         with files.locked(self.folder / _LOCK, what=str(self.folder)):
             self._check(identity, resume=resume)
             try:
@@ -98,6 +107,21 @@ class Checkpoints:
             finally:
                 if not (self.folder / _LAST).exists():  # nothing to go on from
                     self.remove()
+
+    def _check_ours(self) -> None:
+        """Refuse a folder of somebody else's: it will be removed in the end."""
+        if not self.folder.is_dir():
+            return
+        foreign = sorted(
+            path.name for path in self.folder.iterdir() if not _OURS.fullmatch(path.name)
+        )
+        if foreign:
+            raise errors.AlreadyExists(
+                "expected a place for the training run",
+                where=str(self.folder),
+                got=f"a folder with '{foreign[0]}'",
+                action="Choose another --out, or move that folder away.",
+            )
 
     def _check(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         path = self.folder / _IDENTITY
@@ -122,7 +146,7 @@ class Checkpoints:
     def save_best(self, epoch: int, network: nn.Module) -> None:
         """Keep the weights of the best epoch; the earlier ones stay until `save_last`."""
         with files.aside(self._best(epoch)) as temporary:
-            save_file(_contiguous(network.state_dict()), temporary)
+            save_tensors(network.state_dict(), temporary)
 
     def save_last(
         self,
@@ -139,7 +163,7 @@ class Checkpoints:
             tensors = {name: value for name, value in values.items() if value is not None}
             state |= _prefixed(f"optimizer.{index}", tensors)
         with files.aside(self.folder / _LAST) as temporary:
-            save_file(state, temporary, metadata={"position": json.dumps(asdict(position))})
+            save_tensors(state, temporary, metadata={"position": json.dumps(asdict(position))})
         for path in self.folder.glob("best-*.safetensors"):
             if path != self._best(position.best_epoch):
                 path.unlink()
@@ -173,16 +197,18 @@ class Checkpoints:
         Raises:
             CorruptModel: the file is damaged or missing (0082).
         """
-        from safetensors.torch import load_file
-
         try:
             return load_file(self._best(epoch))
         except (SafetensorError, OSError) as error:
             raise self._damaged(self._best(epoch), error) from error
 
     def remove(self) -> None:
-        """Delete the folder: the model has been written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete what lies in the folder, and the folder: the model has been written."""
+        with contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:05}.safetensors"
@@ -202,11 +228,7 @@ def folder_of(model: Path) -> Path:
 
 
 def _prefixed(prefix: str, state: Mapping[str, torch.Tensor]) -> State:
-    return {f"{prefix}.{name}": value for name, value in _contiguous(state).items()}
-
-
-def _contiguous(state: Mapping[str, torch.Tensor]) -> State:
-    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return {f"{prefix}.{name}": value for name, value in state.items()}
 
 
 def _under(prefix: str, state: State) -> State:

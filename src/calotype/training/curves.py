@@ -47,7 +47,7 @@ def charts(rows: Sequence[Row], *, kept: Row | None, epochs: int | None) -> list
         _curve("validation images, top-5", "4", rows, "top_5_accuracy"),
         _Curve("training images (1 – train error)", _LEARN, right),
     ]
-    rate = [_curve("at the first step of the epoch", "2", rows, "learning_rate")]
+    rate = [_curve("at the end of the epoch", "2", rows, "learning_rate")]
     speed = [_curve("training images", "3", rows, "train_images_per_s")]
     return [
         drawing.chart("Loss", "Loss", loss, low=0.0),

@@ -85,20 +85,22 @@ def fit_job(
     images = functools.partial(LabeledImages.of, classes=classes)
     images = functools.partial(images, preprocessor=Preprocessor(preprocessing))
     folder = checkpoints.folder if checkpoints is not None else None
-    # What validation leaves of the space is the training images'; each process has its own.
-    limit_mb = job.parameters.cache_mb // (2 * group.size)
-    cache = functools.partial(PixelCache, limit_mb=limit_mb, folder=folder)
+    # Each process has its own; what validation leaves of the space is the training images'.
+    limit_mb = job.parameters.cache_mb // group.size
+    cache = functools.partial(PixelCache, folder=folder)
     with (
         training.reader() as training_reader,
         validation.reader() as validation_reader,
         ThreadPoolExecutor(torch.get_num_threads()) as pool,
     ):
-        learn = images(training, reader=training_reader, preparation=augmentation, cache=cache)
-        check = images(validation, reader=validation_reader, cache=cache)
+        checks = functools.partial(cache, limit_mb=limit_mb)
+        check = images(validation, reader=validation_reader, cache=checks)
+        learns = functools.partial(cache, limit_mb=limit_mb - check.cache.size_mb)
+        learn = images(training, reader=training_reader, preparation=augmentation, cache=learns)
         with learn.cache, check.cache:
             samples = _samples(learn)
             outcome = run.fit(learn, check, pool)
-    unreadable = [*sorted(learn.unreadable), *sorted(check.unreadable)]
+    unreadable = [path for images in (learn, check) for path in _unreadable(images, group)]
     _warn_unreadable(unreadable, listeners.progress)
     description = ModelDescription(
         architecture=Architecture(name=job.architecture, arguments=job.arguments),
@@ -146,7 +148,7 @@ def _zero_heads(network: nn.Module, name: str) -> None:
     Random heads on features that mean something already are confidently wrong at first; unlearning
     that took a third of the first epoch.
     """
-    heads = architectures.head_names(network, name)
+    heads = tuple(f"{head}." for head in architectures.head_names(network, name))
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.startswith(heads):
             nn.init.zeros_(parameter)
@@ -163,6 +165,14 @@ def _samples(images: LabeledImages) -> list[bytes]:
             continue  # training will count it
         samples.append(data)
     return samples
+
+
+def _unreadable(images: LabeledImages, group: Group) -> list[str]:
+    """Return the paths of images that no process could read."""
+    if group.is_alone:
+        return sorted(images.unreadable)
+    seen = group.sum([float(entry.path in images.unreadable) for entry in images.entries])
+    return sorted(entry.path for entry, times in zip(images.entries, seen, strict=True) if times)
 
 
 def _warn_unreadable(paths: list[str], progress: Progress) -> None:

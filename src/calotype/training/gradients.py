@@ -73,13 +73,13 @@ class Gradients:
             inputs = torch.zeros((2, *inputs.shape[1:]), device=self._device)
             targets = torch.zeros(2, dtype=torch.int64, device=self._device)
         blend = Blend.draw(len(targets), self._plan.mixup, seed) if self._plan.mixup else None
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._plan.is_bf16):
-            logits = network(blend.of(inputs) if blend else inputs)
-        loss = self._objective(logits, targets, blend)
         # Gradients are averaged over the processes: as if each had as many images as all.
         share = self._group.size / max(images, 1.0) if own else 0.0
-        exchanging = contextlib.nullcontext() if exchange else self._group.without_exchange(network)
-        with exchanging:
+        # Whether they are exchanged is decided on the way forth already.
+        with contextlib.nullcontext() if exchange else self._group.without_exchange(network):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._plan.is_bf16):
+                logits = network(blend.of(inputs) if blend else inputs)
+            loss = self._objective(logits, targets, blend)
             (loss * share).backward()
         wrong = int((logits.argmax(1) != targets).sum())
         sums = self._group.sum([loss.item(), wrong] if own else [0.0, 0])

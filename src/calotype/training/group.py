@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ from torch import distributed, nn
 
 from calotype import errors
 
-_TIMEOUT = datetime.timedelta(minutes=30)
+_TIMEOUT = datetime.timedelta(minutes=10)
+
+
+class ProcessLost(errors.OperationFailed):
+    """Another process of the run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Group:
         """Return the network with gradients averaged over all processes at each step."""
         if self.is_alone:
             return network
-        # Frozen layers have no gradients; which ones changes between epochs.
+        # Frozen layers have no gradients, and which ones are frozen changes: wrapped each epoch.
         return nn.parallel.DistributedDataParallel(network, find_unused_parameters=False)
 
     def without_exchange(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
@@ -87,7 +92,7 @@ def joined(meeting: Path, *, rank: int, size: int) -> Generator[Group]:
         OperationFailed: another process has ended.
     """
     # The processes are on one machine, and nobody else should be able to join them.
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     threads = torch.get_num_threads()
     on_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= size
     if on_gpus:
@@ -116,7 +121,7 @@ def group_errors() -> Generator[None]:
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
             raise
-        raise errors.OperationFailed(
+        raise ProcessLost(
             "expected all training processes to go on",
             where="training",
             got="one that has ended",

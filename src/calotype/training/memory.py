@@ -14,7 +14,7 @@ _NEVER = 2**31 - 1
 
 
 def keep_pages() -> None:
-    """Keep freed memory in the process instead of returning it to the system at once.
+    """Keep freed memory in this process, from now on, instead of returning it to the system.
 
     The activations of every step are megabytes that glibc otherwise maps and unmaps each time, so
     that the system clears all their pages again. Keeping them made a step of ResNet-18 (224

@@ -17,7 +17,7 @@ class EpochMetrics:
 
     epoch: int
     learning_rate: float
-    """Of the epoch's last step."""
+    """At the end of the epoch."""
     train_loss: float
     train_error: float
     validation_loss: float

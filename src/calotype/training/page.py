@@ -31,7 +31,6 @@ def render(
     kept_epoch: int | None,
     is_running: bool,
     epochs: int | None = None,
-    calibration_error: tuple[float, float] | None = None,
     title: str = "Training",
 ) -> str:
     """Return the page as HTML; it loads nothing and runs nothing.
@@ -42,7 +41,6 @@ def render(
         kept_epoch: the number of the best epoch so far.
         is_running: there will be more; the page then loads itself again every few seconds.
         epochs: how many epochs were asked for.
-        calibration_error: the expected calibration error before and after, 0-1.
         title: of the page.
     """
     kept = next((row for row in rows if row["epoch"] == kept_epoch), None)
@@ -54,7 +52,7 @@ def render(
         title=title,
         reload_s=RELOAD_S if is_running else None,
         state=_state(rows, kept, is_running=is_running, epochs=epochs),
-        cards=_cards(rows, kept, calibration_error),
+        cards=_cards(rows, kept),
         charts=curves.charts(rows, kept=kept, epochs=epochs if is_running else None),
         rows=rows,
         kept_epoch=kept_epoch,
@@ -79,24 +77,18 @@ def _state(rows: Sequence[Row], kept: Row | None, *, is_running: bool, epochs: i
     return f"{found}, which gets {percent(right)} of the validation images right."
 
 
-def _cards(
-    rows: Sequence[Row], kept: Row | None, calibration_error: tuple[float, float] | None
-) -> list[Card]:
+def _cards(rows: Sequence[Row], kept: Row | None) -> list[Card]:
     if not rows:
         return []
     shown = kept or rows[-1]
     rates = [row["train_images_per_s"] for row in rows if math.isfinite(row["train_images_per_s"])]
-    cards = [
+    return [
         Card("Accuracy", share(shown["top_1_accuracy"]), "top-1"),
         Card("Top-5 accuracy", share(shown["top_5_accuracy"])),
         Card("Validation loss", number(shown["validation_loss"])),
         Card("Images/s", f"{statistics.median(rates):,.0f}" if rates else NOTHING, "training"),
         Card("Time", duration(sum(row["elapsed_s"] for row in rows)), "of the epochs"),
     ]
-    if calibration_error is not None:
-        before, after = calibration_error
-        cards.append(Card("Calibration error", number(after), f"before: {number(before)}"))
-    return cards
 
 
 def number(value: float) -> str:

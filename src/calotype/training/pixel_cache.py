@@ -2,7 +2,7 @@
 
 One unnamed file of the run's own, mapped into memory: the system keeps in memory what fits, and
 nothing is left when the process ends, however it ends. Each image has its place, whose size follows
-from its header, so that several processes could share it and threads need no lock.
+from its header, so that threads need no lock. Each process of a run keeps what it has decoded.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,9 @@ class PixelCache:
 
     def __init__(self, sizes: Sequence[int], *, limit_mb: int, folder: Path | None = None) -> None:
         ends = np.cumsum(np.asarray(sizes, np.int64))
-        ends = ends[ends <= limit_mb * _MEGABYTE]
+        # What the disk lacks would be missing for the checkpoints.
+        free = shutil.disk_usage(_existing(folder)).free
+        ends = ends[ends <= min(limit_mb * _MEGABYTE, free // 2)]
         self._starts = np.concatenate([np.zeros(1, np.int64), ends])
         self._shapes: list[tuple[int, int] | None] = [None] * len(ends)
         self._descriptor: int | None = None
@@ -47,6 +50,11 @@ class PixelCache:
             os.ftruncate(file.fileno(), size)  # takes no space before it is written
             self._view = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
             self._descriptor = os.dup(file.fileno())
+
+    @property
+    def size_mb(self) -> int:
+        """The space that it may take, in whole MB."""
+        return -(-int(self._starts[-1]) // _MEGABYTE)
 
     def __enter__(self) -> PixelCache:
         return self
@@ -84,3 +92,8 @@ class PixelCache:
             return
         if written == pixels.nbytes:
             self._shapes[index] = (pixels.shape[0], pixels.shape[1])
+
+
+def _existing(folder: Path | None) -> Path:
+    """Return the folder, or the one where temporary files lie when it is not there."""
+    return folder if folder is not None and folder.exists() else Path(tempfile.gettempdir())

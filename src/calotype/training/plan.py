@@ -121,7 +121,7 @@ def _is_bf16(parameters: TrainingParameters, network: nn.Module, *, is_classic: 
 def has_bf16() -> bool:
     """Whether this machine multiplies in bf16 faster than in fp32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -18,7 +18,7 @@ from calotype import errors
 from calotype.images.image_directory import ImageDirectory
 from calotype.training.checkpoints import Checkpoints
 from calotype.training.fit import fit_job
-from calotype.training.group import ALONE, Group, joined
+from calotype.training.group import ALONE, Group, ProcessLost, joined
 from calotype.training.job import Job
 from calotype.training.outcome import Listeners
 
@@ -62,8 +62,8 @@ def started(
             _wait(Path(place), others)
             with joined(Path(place) / _MEETING, rank=0, size=processes) as group:
                 yield group
-        except errors.OperationFailed as error:
-            raise _with_reason(error, Path(place)) from error
+        except ProcessLost as error:
+            raise _with_reason(error, Path(place), others) from error
         finally:
             for other in others:
                 other.kill()
@@ -71,10 +71,10 @@ def started(
 
 
 def _check(processes: int) -> None:
-    most = os.cpu_count() or 1
-    if not 1 <= processes <= max(most, torch.cuda.device_count()):
+    most = max(os.cpu_count() or 1, torch.cuda.device_count())
+    if not 1 <= processes <= most:
         raise errors.NotInRange(
-            f"must lie between 1 and {most}, the number of cores",
+            f"must lie between 1 and {most}, the number of cores or GPUs",
             where="parameter 'processes'",
             got=str(processes),
         )
@@ -95,19 +95,28 @@ def _wait(place: Path, others: list[subprocess.Popen[bytes]]) -> None:
     """Wait until all have come so far that they can join: one that fails before never would."""
     while not all((place / f"{rank}.ready").exists() for rank in range(1, len(others) + 1)):
         if any(other.poll() is not None for other in others):
-            raise errors.OperationFailed(
-                "expected all training processes to start", where="training", got="one that ended"
+            raise ProcessLost(
+                "expected all training processes to start",
+                where="training",
+                got="one that ended",
+                action="Use fewer processes if memory was short.",
             )
         time.sleep(_POLL_S)
 
 
-def _with_reason(error: errors.OperationFailed, place: Path) -> errors.OperationFailed:
-    """Return the error with the last words of the process that ended."""
-    for log in sorted(place.glob("*.log")):
-        if lines := log.read_text(encoding="utf-8", errors="replace").strip().splitlines():
-            return errors.OperationFailed(
-                error.expected, where=error.where, got=lines[-1], action=error.action
-            )
+def _with_reason(
+    error: ProcessLost, place: Path, others: list[subprocess.Popen[bytes]]
+) -> ProcessLost:
+    """Return the error with how the first process ended, and with its last words."""
+    ended = [rank for rank, other in enumerate(others, start=1) if other.poll() is not None]
+    for rank in ended:
+        code = others[rank - 1].returncode
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        got = f"the end of process {rank} ({reason})"
+        words = (place / f"{rank}.log").read_text(encoding="utf-8", errors="replace").strip()
+        if words and ProcessLost.__name__ not in words.splitlines()[-1]:
+            got += f": {words.splitlines()[-1]}"
+        return ProcessLost(error.expected, where=error.where, got=got, action=error.action)
     return error
 
 

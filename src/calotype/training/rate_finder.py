@@ -57,6 +57,7 @@ class RateFinder:
             losses = list(self._losses(itertools.islice(batches, _STEPS)))
         finally:
             self._network.load_state_dict(before)
+            self._network.zero_grad(set_to_none=True)  # those of an exploded loss would stay
         best = min(losses, key=lambda pair: pair[1], default=(0.005, 0.0))
         return best[0] / _SAFETY
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from calotype import files
 from calotype.images.image_directory import ImageDirectory
 from calotype.training import page
+from calotype.training.checkpoints import PAGE, TABLE
 from calotype.training.epochs import write_epochs
 from calotype.training.job import Job
 from calotype.training.outcome import EpochMetrics, Listeners, Outcome
-
-TABLE, PAGE = "epochs.parquet", "training.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,14 @@ class Records:
 
     def final(self, outcome: Outcome) -> dict[str, Path | str]:
         """Return the files that the model keeps: their names, and their text or where they lie."""
+        # Anew: a kill may have come between the last checkpoint and its row.
+        write_epochs(self.folder / TABLE, [asdict(metrics) for metrics in outcome.epochs])
         return {TABLE: self.folder / TABLE, PAGE: self._page(outcome.epochs, kept=outcome)}
 
     def _page(self, epochs: Sequence[EpochMetrics], *, kept: Outcome | None) -> str:
         best = min(epochs, key=lambda metrics: metrics.validation_loss)
+        if self.job.parameters.recipe == "classic":  # keeps the last one
+            best = epochs[-1]
         return page.render(
             [asdict(metrics) for metrics in epochs],
             self._facts(kept),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -99,10 +100,9 @@ class Run:
         self._batches = learn.batch_count(self._parameters.batch_size)
         with memory_errors(), Interrupts(self._progress) as self._interrupts:
             self._take_up(learn, pool)
-            total = self._batches * self._parameters.epochs
-            self._progress.begin("training", total=total, unit="batches")
             done = (self._position.epoch - 1) * self._batches + self._position.batch
-            self._progress.advance(done)
+            left = self._batches * self._parameters.epochs - done
+            self._progress.begin("training", total=left, unit="batches")
             try:
                 self._epochs(learn, check, pool)
             finally:
@@ -121,7 +121,9 @@ class Run:
         if checkpoints is not None:
             earlier = checkpoints.load_last(self._network, self._optimizer, self._averaged())
         if checkpoints is None or earlier is None:
-            self._position = Position(learning_rate=self._learning_rate(learn, pool))
+            begun_s = time.monotonic()
+            rate = self._learning_rate(learn, pool)
+            self._position = Position(learning_rate=rate, elapsed_s=time.monotonic() - begun_s)
             return
         self._position = earlier
         if earlier.best_epoch:
@@ -153,11 +155,13 @@ class Run:
         epochs = self._parameters.epochs
         while self._position.epoch <= epochs and self._stopped is None:
             epoch = self._position.epoch
+            if self._best and self._is_to_stop(len(check)):
+                return
             optimization.unfreeze(
                 self._network, self._plan, self._heads, epoch=epoch, epochs=epochs
             )
             self._learn(learn, len(check), pool)
-            if self._interrupts.came and self._best:
+            if self._is_interrupted and self._best:
                 return  # the epochs before are whole; this one can be finished later
             self._end_epoch(check, pool)
 
@@ -193,8 +197,12 @@ class Run:
         if pending:  # the last batches could not be read
             self._step(pending)
         check_any(self._position.images, "training")
-        if self._stopped == "interrupt":
+        if self._is_interrupted:
             self._save()
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._stopped == "interrupt"
 
     def _seed(self, epoch: int, batch: Batch) -> tuple[int, ...]:
         return self._parameters.random_seed, epoch, batch.index, self._group.rank
@@ -256,9 +264,12 @@ class Run:
         position, minutes = self._position, self._parameters.max_minutes
         if minutes is None:
             return False
-        # Nothing goes back through the network when it is validated: about three times as fast.
-        rate = 3 * position.images / max(position.epoch_s, 1e-9)
-        reserve_s = self._validation_s or check_images / max(rate, 1e-9)
+        reserve_s = self._validation_s
+        if not position.images:  # an epoch of a few batches is not worth its validation
+            reserve_s *= 2
+        elif not reserve_s:
+            # Nothing goes back through the network when it is validated: three times as fast.
+            reserve_s = check_images * position.epoch_s / (3 * position.images)
         return position.run_s + reserve_s >= 60 * minutes
 
     def _end_epoch(self, check: LabeledImages, pool: ThreadPoolExecutor) -> None:
@@ -303,7 +314,11 @@ class Run:
                 self._checkpoints.save_best(metrics.epoch, network)
 
     def _patience_ended(self) -> Stopped | None:
-        worse = len(self._position.rows) - self._position.best_epoch
+        losses = [row["validation_loss"] for row in self._position.rows]
+        worse = len(losses) - self._position.best_epoch
+        if self._plan.keeps_last:  # counts what is no better than the epoch before it
+            pairs = reversed(list(itertools.pairwise(losses)))
+            worse = len(list(itertools.takewhile(lambda pair: pair[1] >= pair[0], pairs)))
         return "patience" if worse >= self._parameters.patience else None
 
     def _save(self) -> None:

@@ -61,6 +61,10 @@ def train(
         UnparsableValue: the network is unknown, or not one for images of this size (0002).
         WeightsNotFound: weights were given, and are not there (0162).
         TrainingDataUnusable: there is nothing to learn, or the loss is not finite (0083).
+        NotInRange: there are not so many cores or GPUs as processes (0008).
+        OutOfMemory: a batch does not fit (0138).
+        CorruptModel: the checkpoint to go on from is damaged (0082).
+        CannotWrite: the disk is full, or `out` may not be written (0046).
         OperationFailed: the network cannot be exported, bf16 is not to be had, or another process
             of the run has ended (0039).
         AlreadyExists: `out` holds something that is not a model, or there is an interrupted run
