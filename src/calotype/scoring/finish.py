@@ -32,8 +32,8 @@ def finish(
 
     The validation images go through the fp32 network, once for all but the precisions, prepared as
     the model prepares images whatever transformation was applied to them. What they are too few for
-    is left out: a model without temperature is not calibrated, one without `novelty.npz` measures no
-    novelty.
+    is left out: a model without temperature is not calibrated, one without `novelty.npz` measures
+    no novelty.
 
     Args:
         model: a trained model; its folder is changed.
