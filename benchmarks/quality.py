@@ -108,14 +108,15 @@ def elpv(options: argparse.Namespace) -> Document:
         )
         for seed, trial in zip(options.seeds, trials, strict=True)
     ]
-    mean = statistics.mean(trial.accuracy.value for trial in trials)
+    values = [trial.accuracy.value for trial in trials]
+    mean = statistics.mean(values)
     errors_before, errors_after = zip(*(trial.ece for trial in trials), strict=True)
     minutes = statistics.mean(trial.train_s for trial in trials) / 60
     rows.append(
         (
             "mean",
             f"{mean:.2%}",
-            "",
+            f"{min(values):.2%} to {max(values):.2%} of the splits",
             f"{minutes:.1f}",
             f"{statistics.mean(errors_before):.4f}",
             f"{statistics.mean(errors_after):.4f}",
