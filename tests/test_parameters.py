@@ -36,8 +36,8 @@ def test_excluded_bounds_are_not_said_to_be_allowed() -> None:
     [
         ({"closed": 181}, 8, "must lie between 0 and 180"),
         ({"above": 0}, 4, "must be greater than 0"),
-        ({"half_open": 0}, 4, "must be greater than 0"),
-        ({"half_open": 1.5}, 7, "must be at most 1"),
+        ({"half_open": 0}, 8, "must be greater than 0 and at most 1"),
+        ({"half_open": 1.5}, 8, "must be greater than 0 and at most 1"),
         ({"maybe": -1}, 4, "must be greater than 0"),
     ],
 )

@@ -62,8 +62,10 @@ class Parameters(BaseModel):
     @classmethod
     def _range_error(cls, detail: ErrorDetails, where: str, got: str) -> errors.ParameterError:
         field = describe(cls).get(str(detail["loc"][0]))
-        if field is not None and field["minimum"] is not None and field["maximum"] is not None:
-            both = f"must lie between {field['minimum']} and {field['maximum']}"
+        if field is not None and (" to " in field["range"] or " and " in field["range"]):
+            both = f"must be {field['range']}"
+            if " to " in both:
+                both = f"must lie between {field['minimum']} and {field['maximum']}"
             return errors.NotInRange(both, where=where, got=got)
         error, relation, key = _BOUNDS[detail["type"]]
         bound = detail.get("ctx", {}).get(key)
