@@ -46,7 +46,14 @@ CHOSEN: dict[str, Any] = {
 EROSION = SMALL.model_copy(update={"random_erasing": True})
 
 
-def trained(digits: Digits, out: Path, *, resume: bool = False, **chosen: Any) -> ImageModel:
+def trained(
+    digits: Digits,
+    out: Path,
+    *,
+    resume: bool = False,
+    listeners: Listeners | None = None,
+    **chosen: Any,
+) -> ImageModel:
     return train(
         TINY,
         digits("learn"),
@@ -55,6 +62,7 @@ def trained(digits: Digits, out: Path, *, resume: bool = False, **chosen: Any) -
         transformation=EROSION,
         parameters=TrainingParameters.of({**CHOSEN, **chosen}),
         resume=resume,
+        listeners=listeners,
     )
 
 
@@ -306,14 +314,6 @@ def _interrupt(digits: Digits, out: Path, **chosen: Any) -> None:
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        train(
-            TINY,
-            digits("learn"),
-            digits("check"),
-            out,
-            transformation=EROSION,
-            parameters=TrainingParameters.of({**CHOSEN, **chosen}),
-            listeners=Listeners(on_epochs=fail),
-        )
+        trained(digits, out, listeners=Listeners(on_epochs=fail), **chosen)
     identity = json.loads((folder_of(out) / "run.json").read_text())
     assert identity["architecture"] == "test_resnet"

@@ -182,7 +182,7 @@ class Checkpoints:
         try:
             with safe_open(path, framework="pt") as file:
                 position = Position(**json.loads(file.metadata()["position"]))
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             network.load_state_dict(_under("network.", state))
             if average is not None:
                 average.load_state_dict(_under("average.", state))
