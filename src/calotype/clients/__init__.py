@@ -1,0 +1,1 @@
+"""Ready clients of a service, in seven languages."""
