@@ -1,0 +1,60 @@
+"""Three services and their documents; `python described_services.py` writes the golden files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.schema_decorators import input_schema, output_schema
+
+from calotype.serving.openapi.builders import BaseAddress
+from calotype.serving.openapi.contract import ServiceContract
+from calotype.serving.openapi.documents import Documents
+from calotype.serving.openapi.image_contract import image_contract
+from calotype.serving.openapi.script_contract import contract_of
+
+DATA = Path(__file__).parent / "data"
+VERSIONS = ("2", "3", "3.1")
+
+
+@input_schema("data", NumpyParameterType(np.array([[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]])))
+@output_schema(NumpyParameterType(np.array([3726.995])))
+def run(data: Any) -> Any:
+    """Score as the sample of the published document does."""
+    return data.sum(axis=1)
+
+
+def diabetes_contract() -> ServiceContract:
+    """Return what the decorated `run` declares, after a trip through JSON."""
+    declared = contract_of(run)
+    assert declared is not None
+    return ServiceContract.from_dict(json.loads(json.dumps(declared)))
+
+
+def services() -> dict[str, Documents]:
+    """Return the documents of the three kinds of service, by name."""
+    shared = BaseAddress("https", "models.example.org", "/api/v1/service/flowers")
+    own = BaseAddress("http", "127.0.0.1:5001")
+    return {
+        "diabetes": Documents(
+            diabetes_contract(),
+            name="myservice",
+            base=BaseAddress("https", "models.example.org"),
+            auth="key",
+        ),
+        "image": Documents(
+            image_contract(["daisy", "rose"]), name="flowers", base=shared, auth="token"
+        ),
+        "generic": Documents(ServiceContract(), name="plain", base=own),
+    }
+
+
+if __name__ == "__main__":
+    for name, documents in services().items():
+        for version in VERSIONS:
+            content = json.loads(documents.document(version))
+            text = json.dumps(content, indent=2) + "\n"
+            (DATA / f"{name}_{version}.json").write_text(text)
