@@ -25,7 +25,8 @@ The numbers up to 0999 are those of the retired designer's catalogue, so that wh
     │       ├── InvalidTransformation 0158  └── WeightsNotFound  0162
     ├── MachineError            the machine is in the way                         (HTTP 5xx)
     │   ├── CannotWrite         0046        ├── MissingDependency 2001
-    │   ├── OutOfMemory         0138        └── Busy             2002
+    │   ├── OutOfMemory         0138        ├── Busy             2002
+    │   └── CannotListen        2003
     └── OperationFailed         0039, 1000 when nobody foresaw it                 (HTTP 500)
 
 A message has four parts: where, what was expected, what came instead, what to do next.
@@ -287,6 +288,12 @@ class Busy(MachineError):
 
     number = 2002
     http_status = 409
+
+
+class CannotListen(MachineError):
+    """The address to serve on is taken, or not this machine's."""
+
+    number = 2003
 
 
 class OperationFailed(CalotypeError):

@@ -69,7 +69,10 @@ def _option(
         return click.option(f"{flag}/--no-{flag[2:]}", name, **attributes)
     if attributes["default"] is not None:
         attributes["default"] = str(attributes["default"])  # or click would check the type first
-    metavar = "|".join(description["choices"] or []) or description["type"].upper()
+    kind = "list" if description["type"] == "array" else description["type"]
+    if kind == "list":
+        attributes.update(default="", show_default=False)
+    metavar = "|".join(description["choices"] or []) or kind.upper()
     return click.option(flag, name, metavar=metavar, **attributes)
 
 

@@ -18,12 +18,14 @@ class Request:
 
     Attributes:
         method: in capitals.
-        path: below the service's prefix, percent-decoded.
+        base: the prefix under which the caller found the service; empty for none.
+        path: below that prefix, percent-decoded.
         query: the undecoded query string, without `?`.
         headers: in the order of arrival, names in lower case, not decoded (Latin-1 where text).
         body: as it was sent; never compressed.
         request_id: the caller's, or one made by us; at most 100 characters.
         client: the address it came from, without port.
+        scheme: `http` or `https`.
         received_s: when its headers were complete, on `time.monotonic`.
         timings: how many milliseconds each stage took, by name: read, decode, queue, infer, encode.
     """
@@ -35,8 +37,10 @@ class Request:
     body: bytes = b""
     request_id: str = ""
     client: str = ""
+    scheme: str = "http"
     received_s: float = 0.0
     timings: dict[str, float] = field(default_factory=dict[str, float])
+    base: str = ""
     connection: object = None
     """Has `disconnected`, true once the caller has gone; None when the server cannot tell."""
 

@@ -89,6 +89,18 @@ def overloaded(why: str, *, retry_after_s: int = 1) -> Refusal:
     return Refusal(503, f"{why} Try again.", [(b"retry-after", b"%d" % retry_after_s)])
 
 
+def line_full(most: int) -> Refusal:
+    """503: as many requests are waiting as may."""
+    return overloaded(
+        f"All workers are busy and {most} requests are waiting already (max_queued_requests)."
+    )
+
+
+def waited_too_long(wait_ms: int) -> Refusal:
+    """503: nobody became free for the request in time."""
+    return overloaded(f"No worker became free within {wait_ms} ms (max_request_wait_ms).")
+
+
 def timed_out(timeout_ms: int) -> Refusal:
     """504: scoring took longer than it may."""
     return Refusal(504, f"Scoring timeout after {timeout_ms} ms (scoring_timeout_ms).")

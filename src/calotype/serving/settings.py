@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from calotype.parameters import Parameters
 
@@ -80,3 +80,11 @@ class ServiceSettings(Parameters):
     drain_timeout_s: float = Field(
         default=30.0, gt=0, description="How long accepted requests may take after SIGTERM."
     )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list as the command line has it: separated by commas."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -1,0 +1,342 @@
+"""The ASGI app in front of every kind of service: routes, ids, credentials, limits and errors."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
+
+import calotype
+from calotype import errors
+from calotype.serving import refusals
+from calotype.serving.cors import Cors
+from calotype.serving.exchange import JSON, TEXT, Answer, Headers, Request
+from calotype.serving.journal import Journal
+from calotype.serving.metrics import Meter
+from calotype.serving.openapi.documents import Documents
+from calotype.serving.refusals import Refusal
+from calotype.serving.service import Service
+from calotype.serving.settings import ServiceSettings
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Handler = Callable[[Request, Receive], Awaitable[Answer]]
+
+_VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.encode())
+_MOST_ID: Final = 100  # characters
+_CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
+_HEALTHY: Final = b"Healthy"
+_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+
+
+class Authenticator(Protocol):
+    """Decides who may score."""
+
+    def check(self, authorization: bytes | None, client: str) -> None:
+        """Raise a `Refusal` (401, 403, 429) unless the header Authorization will do."""
+        ...
+
+
+class Capture(Protocol):
+    """Keeps requests and answers for people to look at later."""
+
+    def keep(self, request: Request, answer: Answer) -> None:
+        """Keep one exchange; never waits."""
+        ...
+
+
+class ScoringApp:
+    """One service behind HTTP.
+
+    Args:
+        service: what scores; may still be starting.
+        settings: limits, prefix and origins.
+        authenticator: who may score.
+        documents: makes the descriptions, called when the service is ready.
+        meter: counts.
+        journal: gets a line for each request.
+        capture: keeps requests and answers, if any are to be kept.
+        public_keys: the content of `/.well-known/jwks.json`, if tokens are used.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: ServiceSettings,
+        *,
+        authenticator: Authenticator,
+        documents: Callable[[], Documents],
+        meter: Meter,
+        journal: Journal,
+        capture: Capture | None = None,
+        public_keys: bytes | None = None,
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self._authenticator = authenticator
+        self._documents_of = documents
+        self._documents: Documents | None = None
+        self._meter = meter
+        self._journal = journal
+        self._capture = capture
+        self._public_keys = public_keys
+        self._cors = Cors(settings.cors_origins)
+        self._body_bytes = 0  # of all requests that are being answered
+        self._routes = self._make_routes(settings.path_prefix)
+
+    def forget_documents(self) -> None:
+        """Make the documents anew when they are asked for next: the service has changed."""
+        self._documents = None
+
+    def _make_routes(self, prefix: str) -> dict[str, tuple[str, Handler]]:
+        """Return the handler of every path, with what comes before its own part."""
+        handlers: dict[str, Handler] = {
+            "/": self._health,
+            "/score": self._score,
+            "/score/": self._score,  # a redirect would lose the body of a POST
+            "/swagger.json": self._swagger,
+            "/metrics": self._metrics,
+        }
+        if self._public_keys is not None:
+            handlers["/.well-known/jwks.json"] = self._jwks
+        routes = {
+            base + path: (base, handler)
+            for path, handler in handlers.items()
+            for base in {"", prefix}
+        }
+        if prefix:
+            routes[prefix] = (prefix, self._health)
+        return routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the interface that ASGI servers call."""
+        started_s = time.monotonic()
+        base, handler = self._routes.get(scope["path"], ("", self._unknown))
+        headers: Headers = scope["headers"]
+        by_name = dict(headers)
+        client = scope["client"]
+        connection = scope.get("extensions", {}).get("calotype.connection")
+        request_id = by_name.get(b"x-request-id")
+        request = Request(
+            method=scope["method"],
+            base=base,
+            path=scope["path"][len(base) :],
+            query=scope["query_string"],
+            headers=headers,
+            request_id=_id_of(request_id),
+            scheme=scope["scheme"],
+            client=client[0] if client else "",
+            received_s=started_s,
+            connection=connection,
+        )
+        self._meter.begin()
+        try:
+            answer = await self._answer(handler, request, by_name, receive)
+            await self._send(answer, request, by_name, send)
+        except _Gone:
+            answer = Answer(499)  # the caller left; nobody gets it
+        finally:
+            self._body_bytes -= len(request.body)
+        self._note(request, answer, (time.monotonic() - started_s) * 1000)
+
+    async def _answer(
+        self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        """Return the answer to anything, errors included."""
+        try:
+            _check_ids(headers)
+            if request.method == "OPTIONS":
+                return await self._options(handler, request, headers, receive)
+            if handler == self._score:
+                self._authenticator.check(headers.get(b"authorization"), request.client)
+            return await handler(request, receive)
+        except Refusal as refusal:
+            return _refused(refusal.status, refusal.message, request, refusal.headers)
+        except errors.CallerError as error:
+            return _refused(error.http_status, str(error), request)
+        except _Gone:
+            raise
+        except Exception:  # the boundary: whatever else happens is a defect, told in the log only
+            self._journal.write(
+                "defect",
+                level="error",
+                request_id=request.request_id,
+                trace=traceback.format_exc(),
+            )
+            refusal = refusals.internal_error()
+            return _refused(refusal.status, refusal.message, request)
+
+    async def _send(
+        self, answer: Answer, request: Request, by_name: dict[bytes, bytes], send: Send
+    ) -> None:
+        own_id = request.request_id.encode("latin-1")
+        client_id = by_name.get(b"x-ms-client-request-id")
+        headers = [
+            (b"content-length", b"%d" % len(answer.body)),
+            _VERSION,
+            (b"x-request-id", own_id),
+            (b"x-ms-request-id", by_name.get(b"x-ms-request-id") or client_id or own_id),
+            *answer.headers,
+        ]
+        if answer.content_type:
+            headers.append((b"content-type", answer.content_type))
+        if client_id is not None or b"x-ms-request-id" in by_name:
+            known = client_id if client_id is not None else by_name[b"x-ms-request-id"]
+            headers.append((b"x-ms-client-request-id", known))
+        if b"traceid" in by_name:
+            headers.append((b"traceid", by_name[b"traceid"]))
+        if self._cors.is_on and request.method != "OPTIONS":
+            headers += self._cors.headers(by_name.get(b"origin"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _note(self, request: Request, answer: Answer, total_ms: float) -> None:
+        self._meter.end(answer.status, total_ms, request.timings)
+        if self._journal.with_requests:
+            self._journal.request(
+                {
+                    "time": time.time(),
+                    "level": "info",
+                    "event": "request",
+                    "request_id": request.request_id,
+                    "client": request.client,
+                    "method": request.method,
+                    "path": request.path,
+                    "status": answer.status,
+                    "bytes_in": len(request.body),
+                    "bytes_out": len(answer.body),
+                    "total_ms": round(total_ms, 3),
+                    **{f"{stage}_ms": round(ms, 3) for stage, ms in request.timings.items()},
+                }
+            )
+        if self._capture is not None and request.path.startswith("/score"):
+            self._capture.keep(request, answer)
+
+    async def _score(self, request: Request, receive: Receive) -> Answer:
+        if request.method not in self.service.methods:
+            raise refusals.method_not_allowed(self._allowed)
+        if self.service.state != "ready":
+            raise refusals.overloaded("The service is not ready.")
+        await self._read(request, receive)
+        request.timings["read"] = (time.monotonic() - request.received_s) * 1000
+        return await self.service.score(request)
+
+    async def _read(self, request: Request, receive: Receive) -> None:
+        """Take the whole body into `request`, unless it is longer than it may be."""
+        body, more = b"", True
+        parts: list[bytes] = []
+        size = 0
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            body, more = message["body"], message["more_body"]
+            size += len(body)
+            if size > self.settings.max_body_bytes:
+                raise refusals.body_too_large(self.settings.max_body_bytes)
+            if self._body_bytes + size > self.settings.max_total_body_bytes:
+                raise refusals.overloaded(
+                    f"The bodies of all requests exceed {self.settings.max_total_body_bytes:,} "
+                    "bytes (max_total_body_bytes)."
+                )
+            parts.append(body)
+        request.body = body if len(parts) == 1 else b"".join(parts)
+        self._body_bytes += size
+
+    @property
+    def _allowed(self) -> str:
+        return ", ".join(sorted({*self.service.methods, "OPTIONS"}))
+
+    async def _options(
+        self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        """Answer a preflight: never asks for credentials, so that it never reaches a model either.
+
+        A script that takes raw requests answers its own, as it always did, when we have no list of
+        origins; behind keys or tokens only for callers who show one.
+        """
+        if handler == self._unknown:
+            return await self._unknown(request, receive)
+        if handler == self._score and "OPTIONS" in self.service.methods and not self._cors.is_on:
+            try:
+                self._authenticator.check(headers.get(b"authorization"), request.client)
+            except Refusal:
+                return Answer(200, b"", TEXT, [(b"allow", self._allowed.encode())])
+            return await self._score(request, receive)
+        methods = self._allowed if handler == self._score else "GET, HEAD, OPTIONS"
+        preflight = self._cors.preflight_headers(
+            headers.get(b"origin"),
+            headers.get(b"access-control-request-headers"),
+            methods.replace(", OPTIONS", "").replace("OPTIONS, ", ""),
+        )
+        return Answer(200, b"", TEXT, [(b"allow", methods.encode()), *preflight])
+
+    async def _health(self, request: Request, receive: Receive) -> Answer:
+        _check_is_read(request)
+        if self.service.state != "ready":
+            raise refusals.overloaded("The service is not ready.")
+        return Answer(200, _HEALTHY, TEXT)
+
+    async def _swagger(self, request: Request, receive: Receive) -> Answer:
+        _check_is_read(request)
+        if self.service.state != "ready":
+            raise refusals.overloaded("The service is not ready.")
+        if self._documents is None:
+            self._documents = self._documents_of()
+        asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get("version")
+        base = self._documents.base_of(request.scheme, request.header(b"host"), request.base)
+        return Answer(200, self._documents.document(asked[-1] if asked else None, base), JSON)
+
+    async def _metrics(self, request: Request, receive: Receive) -> Answer:
+        _check_is_read(request)
+        if not request.client.startswith(_LOOPBACK):
+            raise refusals.not_found()
+        body = self._meter.prometheus_text(self.settings.name)
+        return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")
+
+    async def _jwks(self, request: Request, receive: Receive) -> Answer:
+        _check_is_read(request)
+        return Answer(200, self._public_keys or b"", JSON)
+
+    async def _unknown(self, request: Request, receive: Receive) -> Answer:
+        raise refusals.not_found()
+
+
+class _Gone(Exception):
+    """The caller left before the request was whole."""
+
+
+def _check_is_read(request: Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise refusals.method_not_allowed("GET, HEAD, OPTIONS")
+
+
+def _id_of(given: bytes | None) -> str:
+    return given.decode("latin-1") if given and len(given) <= _MOST_ID else new_id()
+
+
+def _check_ids(headers: dict[bytes, bytes]) -> None:
+    """Refuse ids that are too long, and take them out so that no answer echoes them."""
+    if len(headers.get(b"x-request-id", b"")) > _MOST_ID:
+        raise refusals.header_too_long("x-request-id")
+    for name in _CLIENT_IDS:
+        if len(headers.get(name, b"")) > _MOST_ID:
+            for other in _CLIENT_IDS:
+                headers.pop(other, None)
+            raise refusals.header_too_long("x-ms-request-id and x-ms-client-request-id")
+
+
+def _refused(status: int, message: str, request: Request, headers: Headers | None = None) -> Answer:
+    document = {"status_code": status, "message": message, "request_id": request.request_id}
+    return Answer(status, json.dumps(document).encode(), JSON, headers or [])
+
+
+def new_id() -> str:
+    """Return a request id in the form of a random UUID, in half a microsecond."""
+    digits = f"{random.getrandbits(128):032x}"  # noqa: S311 - must differ, need not be secret
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"

@@ -1,0 +1,283 @@
+"""One service in the foreground: from what was asked for to a drained end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from calotype import errors
+from calotype.serving.entry.fork_client import ForkConfiguration
+from calotype.serving.front import Front, FrontSettings
+from calotype.serving.journal import Journal, JournalHandler
+from calotype.serving.metrics import Meter, shared_memory
+from calotype.serving.server import listen
+
+if TYPE_CHECKING:
+    from calotype.scoring.precision import PrecisionChoice
+    from calotype.serving.entry.supervisor import Frame, WorkerLink
+    from calotype.serving.service import Service
+
+_LOOK_EVERY_S: Final = 0.5
+Kind = Literal["image", "onnx", "script"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is to be served, and how.
+
+    Attributes:
+        front: name, address, limits, credentials, TLS and log.
+        model: an image model, or an ONNX file.
+        script: an entry script with its folders; None when there is a model.
+        precision, threads, exact_decode, is_calibrated: as for the Scorer, of an image model.
+        reload: run the script anew when a file beside it changes.
+    """
+
+    front: FrontSettings
+    model: str = ""
+    script: ForkConfiguration | None = None
+    precision: PrecisionChoice = "auto"
+    threads: int | None = None
+    exact_decode: bool = False
+    is_calibrated: bool = True
+    reload: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind of service this is."""
+        if self.script is not None:
+            return "script"
+        is_onnx = self.model.lower().endswith(".onnx")
+        has_description = Path(self.model).with_name("model.json").is_file()
+        return "onnx" if is_onnx and not has_description else "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running service is found."""
+
+    scoring_uri: str
+    swagger_uri: str
+    health_uri: str
+    metrics_uri: str
+
+
+class _Running(Protocol):
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class _Reloadable(_Running, Protocol):
+    async def reload(self) -> None: ...
+
+
+async def serve(deployment: Deployment, ready: Callable[[Addresses], Awaitable[None]]) -> None:
+    """Serve until SIGTERM, Ctrl-C or the end of `ready`'s patience; answer what was accepted.
+
+    Args:
+        deployment: what to serve.
+        ready: called once requests are taken; a `StopServing` from it ends the service.
+
+    Raises:
+        CalotypeError: the service cannot be started.
+    """
+    limits = deployment.front.service
+    listener = listen(limits.host, limits.port)
+    port: int = listener.getsockname()[1]
+    front = replace(deployment.front, service=limits.model_copy(update={"port": port}))
+    deployment = replace(deployment, front=front)
+    journal = Journal(front.log_format, with_requests=front.with_access_log)
+    handler = JournalHandler(journal)
+    logging.getLogger("calotype").addHandler(handler)
+    try:
+        await _serve(_runner(deployment, listener, journal), deployment, journal, ready)
+    finally:
+        logging.getLogger("calotype").removeHandler(handler)
+        journal.close()
+
+
+class StopServing(Exception):
+    """Raised by who was told that a service is ready, to end it again."""
+
+
+async def _serve(
+    runner: _Running,
+    deployment: Deployment,
+    journal: Journal,
+    ready: Callable[[Addresses], Awaitable[None]],
+) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    journal.write("starting", kind=deployment.kind, pid=os.getpid())
+    starting = loop.create_task(runner.start())
+    stopped = loop.create_task(told.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if starting.done():
+            starting.result()
+            journal.write("ready")
+            await ready(addresses(deployment.front))
+            await told.wait()
+        else:
+            starting.cancel()
+    except StopServing:
+        pass
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second Ctrl-C ends it at once
+        stopped.cancel()
+        await runner.stop()
+        journal.write("stopped")
+
+
+def addresses(front: FrontSettings) -> Addresses:
+    """Return where a service with these settings is found."""
+    limits = front.service
+    scheme = "https" if front.certificate else "http"
+    host = "127.0.0.1" if limits.host in ("0.0.0.0", "::", "") else limits.host  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    base = f"{scheme}://{host}:{limits.port}{limits.path_prefix}"
+    return Addresses(f"{base}/score", f"{base}/swagger.json", f"{base}/", f"{base}/metrics")
+
+
+def _runner(deployment: Deployment, listener: socket.socket, journal: Journal) -> _Running:
+    limits = deployment.front.service
+    script = deployment.script
+    if script is None:
+        service = _model_service(deployment)
+        return Front(deployment.front, service, listener, meter=Meter(), journal=journal)
+    if limits.isolation == "none":
+        running: _Reloadable = HttpWorkers(deployment, script, listener, journal)
+    else:
+        from calotype.serving.entry.script_service import ScriptService
+
+        service = ScriptService(script, limits, journal)
+        running = Front(deployment.front, service, listener, meter=Meter(), journal=journal)
+    return _Reloading(running, script, journal) if deployment.reload else running
+
+
+def _model_service(deployment: Deployment) -> Service:
+    limits = deployment.front.service
+    if deployment.kind == "onnx":
+        from calotype.serving.no_code.onnx_service import OnnxService
+
+        return OnnxService(Path(deployment.model), limits)
+    from calotype.serving.images.image_service import ImageService
+
+    return ImageService(
+        deployment.model,
+        limits,
+        precision=deployment.precision,
+        threads=deployment.threads,
+        exact_decode=deployment.exact_decode,
+        calibrated=deployment.is_calibrated,
+    )
+
+
+class HttpWorkers:
+    """The workers of `--isolation none`: each speaks HTTP on the one listening socket."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        script: ForkConfiguration,
+        listener: socket.socket,
+        journal: Journal,
+    ) -> None:
+        from calotype.serving.entry.supervisor import Supervisor
+
+        workers = deployment.front.service.workers
+        self._listener = listener
+        self._counters = shared_memory(workers)
+        configuration = replace(
+            script,
+            isolation="none",
+            settings=deployment.front.to_document(),
+            shared=(listener.fileno(), self._counters),
+        )
+        self._supervisor = Supervisor(
+            configuration, workers=workers, observer=self, journal=journal
+        )
+
+    async def start(self) -> None:
+        """Start all workers.
+
+        Raises:
+            ScriptFailed: with the trace.
+        """
+        await self._supervisor.start()
+
+    async def reload(self) -> None:
+        """Run the script as it is now; the old workers stay when it cannot be used."""
+        await self._supervisor.replace()
+
+    async def stop(self) -> None:
+        """Let the workers answer what they accepted, and end."""
+        self._listener.close()
+        await self._supervisor.stop()
+        os.close(self._counters)
+
+    def joined(self, link: WorkerLink) -> None:
+        """A worker takes connections by itself."""
+
+    def answered(self, link: WorkerLink, frame: Frame) -> None:
+        """Never called: these workers answer their callers themselves."""
+
+    def left(self, link: WorkerLink) -> None:
+        """Let a worker drain that is no longer wanted."""
+        link.close()
+
+
+class _Reloading:
+    """Runs a script anew when a file of its folder changes."""
+
+    def __init__(self, inner: _Reloadable, script: ForkConfiguration, journal: Journal) -> None:
+        self._inner = inner
+        self._folder = script.source_directory or script.script.parent
+        self._journal = journal
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._inner.start()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._inner.stop()
+
+    async def _watch(self) -> None:
+        known = await asyncio.to_thread(_state_of, self._folder)
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            now = await asyncio.to_thread(_state_of, self._folder)
+            if now == known:
+                continue
+            known = now
+            try:
+                await self._inner.reload()
+            except errors.ScriptFailed as failure:
+                self._journal.write("reload failed", level="error", trace=failure.trace)
+            else:
+                self._journal.write("script reloaded")
+
+
+def _state_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return time and size of every Python file below a folder."""
+    found: dict[str, tuple[int, int]] = {}
+    for path in folder.rglob("*.py"):
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # it was replaced just now
+        found[str(path)] = (status.st_mtime_ns, status.st_size)
+    return found

@@ -1,0 +1,205 @@
+"""A process that imports a script once and forks its workers from there.
+
+Forked workers share the memory of what was imported and start as fast as `init` allows. The process
+that speaks HTTP never imports the script; it asks this one for workers over a control socket, one
+JSON object a line:
+
+    {"script": …}              the first line: what to import
+    {"fork": number}           a worker, with its end of a socket pair
+    {"kill": pid}              end a worker that hangs
+    <- {"imported": true} or {"failed": message, "trace": …}
+    <- {"forked": number, "pid": pid}, {"died": pid, "code": …, "signal": …, "peak_bytes": …}
+
+It ends, and its workers with it, when the control socket closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from calotype.errors import ScriptFailed
+from calotype.serving.entry.script import EntryScript
+
+_FAREWELL_S: Final = 2.0  # for a worker's own exit handlers
+_MOST_DESCRIPTORS: Final = 64
+CONTROL_DESCRIPTOR: Final = "CALOTYPE_CONTROL_FD"
+
+ChildMain = Callable[[socket.socket, EntryScript, dict[str, Any], int], None]
+
+
+def main() -> None:
+    """Serve the control socket whose number the environment holds."""
+    os.dup2(2, 1)  # what native code prints belongs into the log
+    control = socket.socket(fileno=int(os.environ.pop(CONTROL_DESCRIPTOR)))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ForkServer(control).run()
+
+
+class ForkServer:
+    """Forks workers on demand and tells how they ended."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._script: EntryScript | None = None
+        self._configuration: dict[str, Any] = {}
+        self._children: set[int] = set()
+        self._descriptors: list[int] = []
+        self._unread = b""
+        self._bell, self._rung = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rung.setblocking(False)
+
+    def run(self) -> None:
+        """Obey until the other end closes, then end every worker."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(self._rung, selectors.EVENT_READ)
+            is_open = True
+            while is_open:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._rung in ready:
+                    self._rung.recv(4096)
+                    self._reap()
+                if self._control in ready:
+                    is_open = self._obey()
+        self._end_all()
+
+    def _obey(self) -> bool:
+        """Do what has arrived; tell whether the other end is still there."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 65_536, _MOST_DESCRIPTORS)
+        except ConnectionError:
+            return False
+        self._descriptors += descriptors
+        if not data:
+            return False
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            command = json.loads(line)
+            if "script" in command:
+                self._import(command)
+            elif "fork" in command:
+                self._fork(command["fork"])
+            elif command.get("kill") in self._children:
+                os.kill(command["kill"], signal.SIGKILL)
+        return True
+
+    def _import(self, configuration: dict[str, Any]) -> None:
+        # What all workers inherit: the listening socket, and the counters.
+        shared = [self._descriptors.pop(0) for _ in range(configuration["shared"])]
+        self._configuration = {**configuration, "descriptors": shared}
+        try:
+            self._script = EntryScript.load(
+                Path(configuration["script"]),
+                source_directory=_path(configuration["source_directory"]),
+                model_directory=_path(configuration["model_directory"]),
+            )
+        except ScriptFailed as failure:
+            self._tell(failed=str(failure), trace=failure.trace)
+        else:
+            self._tell(imported=True)
+
+    def _fork(self, number: int) -> None:
+        connection = socket.socket(fileno=self._descriptors.pop(0))
+        assert self._script is not None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(connection, self._script, number)
+        connection.close()
+        self._children.add(pid)
+        self._tell(forked=number, pid=pid)
+
+    def _become_worker(self, connection: socket.socket, script: EntryScript, number: int) -> None:
+        """Be a worker from now on; never returns."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for inherited in (self._control, self._bell, self._rung):
+            inherited.close()
+        code = 1
+        try:
+            child_main(self._configuration)(connection, script, self._configuration, number)
+            code = 0
+        except ScriptFailed:
+            code = 3
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        finally:
+            _leave(code)
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                code = os.waitstatus_to_exitcode(status)
+                self._tell(
+                    died=pid,
+                    code=code if code >= 0 else None,
+                    signal=signal.Signals(-code).name if code < 0 else None,
+                    peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                )
+
+    def _tell(self, **facts: Any) -> None:
+        try:
+            self._control.sendall(json.dumps(facts).encode() + b"\n")
+        except OSError:
+            pass  # the other end has gone: `run` ends next
+
+    def _end_all(self) -> None:
+        """Give workers, whose sockets have closed too, a moment, then kill what is left."""
+        deadline_s = time.monotonic() + _FAREWELL_S
+        while self._children and time.monotonic() < deadline_s:
+            self._reap()
+            time.sleep(0.01)
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def child_main(configuration: dict[str, Any]) -> ChildMain:
+    """Return what a worker does: requests from the server, or HTTP by itself."""
+    if configuration["isolation"] == "none":
+        from calotype.serving.entry.http_worker import serve_http
+
+        return serve_http
+    return _work
+
+
+def _work(
+    connection: socket.socket, script: EntryScript, configuration: dict[str, Any], number: int
+) -> None:
+    from calotype.serving.entry.worker import work
+
+    work(connection, script, timeout_ms=configuration["timeout_ms"])
+
+
+def _leave(code: int) -> None:
+    """End the process like a program that returns, but never back into the fork server's loop."""
+    import atexit
+
+    try:
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+if __name__ == "__main__":
+    main()

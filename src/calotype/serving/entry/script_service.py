@@ -1,0 +1,203 @@
+"""An entry script as a service: its code runs in worker processes, one request each at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from calotype.serving import refusals
+from calotype.serving.entry import wire
+from calotype.serving.entry.fork_client import ForkConfiguration
+from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
+from calotype.serving.exchange import Answer, Request
+from calotype.serving.journal import Journal
+from calotype.serving.openapi.contract import ServiceContract
+from calotype.serving.service import State
+from calotype.serving.settings import ServiceSettings
+from calotype.serving.waiting import Pending, WaitingLine
+
+_SWEEP_S: Final = 0.02
+_GRACE_S: Final = 0.25  # a worker's own timer answers first, where Python can be interrupted
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A worker with the requests that it holds, oldest first."""
+
+    link: WorkerLink
+    held: collections.deque[Pending] = field(default_factory=lambda: collections.deque())
+    is_leaving: bool = False
+
+
+class ScriptService:
+    """Gives each request to a free worker; a worker that dies costs what it held, and no more.
+
+    Args:
+        configuration: the script.
+        settings: how many workers, and how long anything may take.
+        journal: where deaths are told.
+    """
+
+    def __init__(
+        self, configuration: ForkConfiguration, settings: ServiceSettings, journal: Journal
+    ) -> None:
+        self._settings = settings
+        self._timeout_s = settings.scoring_timeout_ms / 1000
+        self._line = WaitingLine(settings)
+        self._supervisor = Supervisor(
+            configuration, workers=settings.workers, observer=self, journal=journal
+        )
+        self._workers: dict[WorkerLink, _Worker] = {}
+        self._free: list[_Worker] = []  # one entry for each further request that one may get
+        self._needs_headers = True
+        self._contract = ServiceContract()
+        self._methods = frozenset[str]()
+        self._state: State = "starting"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> State:
+        """`ready` while at least one worker is."""
+        if self._state == "ready" and not self.ready_workers:
+            return "starting"
+        return self._state
+
+    @property
+    def contract(self) -> ServiceContract:
+        """What the script's decorators say, or the generic form."""
+        return self._contract
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """What the script takes."""
+        return self._methods
+
+    @property
+    def queue_depth(self) -> int:
+        """How many requests are waiting for a worker."""
+        return len(self._line)
+
+    @property
+    def ready_workers(self) -> int:
+        """How many workers take requests."""
+        return sum(not worker.is_leaving for worker in self._workers.values())
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was replaced because it died."""
+        return self._supervisor.restarts
+
+    async def start(self) -> None:
+        """Import the script and wait for `init` of all workers.
+
+        Raises:
+            ScriptFailed: with the trace.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._supervisor.start()
+        except BaseException:
+            self._state = "failed"
+            raise
+        self._state = "ready"
+
+    async def reload(self) -> None:
+        """Run the script as it is now; the old workers stay when it cannot be used.
+
+        Raises:
+            ScriptFailed: with the trace.
+        """
+        await self._supervisor.replace()
+
+    async def stop(self) -> None:
+        """End all workers."""
+        self._state = "stopped"
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self._supervisor.stop()
+
+    async def score(self, request: Request) -> Answer:
+        """Let the next free worker answer."""
+        assert self._loop is not None
+        pending = Pending(request, self._loop.create_future())
+        if self._free and not len(self._line):
+            self._give(self._free.pop(), pending)
+        else:
+            self._line.join(pending)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        return await pending.future
+
+    def joined(self, link: WorkerLink) -> None:
+        """Take a worker in."""
+        facts = link.facts
+        self._methods = frozenset(facts["methods"])
+        self._needs_headers = facts["needs_headers"]
+        if facts["contract"] is not None:
+            self._contract = ServiceContract.from_dict(facts["contract"])
+        worker = self._workers[link] = _Worker(link)
+        for _ in range(self._settings.max_concurrent_requests):
+            self._next(worker)
+
+    def left(self, link: WorkerLink) -> None:
+        """Let a worker go; what a dead one held is answered 502."""
+        worker = self._workers[link]
+        worker.is_leaving = True
+        self._free = [free for free in self._free if free is not worker]
+        if link.is_lost:
+            del self._workers[link]
+            for pending in worker.held:
+                _refuse(pending, refusals.worker_died())
+        elif not worker.held:
+            link.close()
+
+    def answered(self, link: WorkerLink, frame: Frame) -> None:
+        """Pass an answer on, and give the worker its next request."""
+        kind, status, head, body, elapsed_ms = frame
+        worker = self._workers[link]
+        pending = worker.held.popleft()
+        pending.request.timings["infer"] = elapsed_ms
+        if not pending.future.done():
+            if kind == wire.ANSWER:
+                pending.future.set_result(wire.unpack_answer(status, head, body))
+            else:
+                pending.future.set_exception(wire.unpack_refusal(status, head, body))
+        if worker.is_leaving:
+            if not worker.held:
+                link.close()
+            return
+        if worker.held:
+            worker.held[0].since_s = time.monotonic()  # its turn begins now
+        self._next(worker)
+
+    def _next(self, worker: _Worker) -> None:
+        pending = self._line.next()
+        if pending is None:
+            self._free.append(worker)
+        else:
+            self._give(worker, pending)
+
+    def _give(self, worker: _Worker, pending: Pending) -> None:
+        worker.held.append(pending)
+        worker.link.send(wire.pack_request(pending.request, with_headers=self._needs_headers))
+
+    def _sweep(self) -> None:
+        """Refuse who waited too long, and end workers that hang."""
+        assert self._loop is not None
+        self._line.sweep()
+        latest_s = time.monotonic() - self._timeout_s - _GRACE_S
+        for worker in self._workers.values():
+            if worker.held and worker.held[0].since_s < latest_s and not worker.link.was_killed:
+                _refuse(worker.held[0], refusals.timed_out(self._settings.scoring_timeout_ms))
+                self._supervisor.kill(worker.link)
+        is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
+        self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _refuse(pending: Pending, refusal: refusals.Refusal) -> None:
+    if not pending.future.done():
+        pending.future.set_exception(refusal)

@@ -1,0 +1,301 @@
+"""Keeps the workers of a script alive: starts, restarts with back-off, replaces and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final, Protocol, cast
+
+import orjson
+
+from calotype.errors import ScriptFailed
+from calotype.serving.entry import wire
+from calotype.serving.entry.fork_client import Death, ForkClient, ForkConfiguration
+from calotype.serving.journal import Journal
+
+_SETTLED_S: Final = 10.0  # who lives that long did not die of its start
+_FIRST_DELAY_S: Final = 0.1
+_LONGEST_DELAY_S: Final = 10.0
+
+Frame = tuple[int, int, bytes, bytes, float]
+
+
+class Observer(Protocol):
+    """Who gives the workers something to do."""
+
+    def joined(self, link: WorkerLink) -> None:
+        """A worker is ready."""
+        ...
+
+    def answered(self, link: WorkerLink, frame: Frame) -> None:
+        """A worker has answered the oldest request that it holds."""
+        ...
+
+    def left(self, link: WorkerLink) -> None:
+        """A worker has ended, or was told to: it gets nothing more."""
+        ...
+
+
+class WorkerLink(asyncio.Protocol):
+    """The server's end of a worker's socket."""
+
+    def __init__(self, supervisor: Supervisor, number: int) -> None:
+        self.number = number
+        self.facts: dict[str, Any] = {}
+        """What the worker said when it was ready: pid, methods, contract."""
+        self.started_s = time.monotonic()
+        self.is_ready = False
+        self.is_retired = False
+        """Whether it was told to go."""
+        self.is_lost = False
+        self.has_joined = False
+        self.was_killed = False
+        self.transport: asyncio.Transport | None = None
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is ready; an exception when it cannot be."""
+        self._supervisor = supervisor
+        self._frames = wire.FrameReader()
+
+    @property
+    def pid(self) -> int:
+        """The worker's process; 0 before it is ready."""
+        return self.facts.get("pid", 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            if frame[0] in (wire.READY, wire.FAILED):
+                self._supervisor.settle(self, frame)
+            else:
+                self._supervisor.observer.answered(self, frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._supervisor.lost(self)
+
+    def send(self, data: bytes) -> None:
+        """Give the worker one frame."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Let the worker end: it does when it has read this."""
+        if self.transport is not None:
+            self.transport.close()
+
+
+class Supervisor:
+    """The workers of one script.
+
+    Args:
+        configuration: what they run.
+        workers: how many.
+        observer: who gives them something to do.
+        journal: where deaths are told.
+    """
+
+    def __init__(
+        self,
+        configuration: ForkConfiguration,
+        *,
+        workers: int,
+        observer: Observer,
+        journal: Journal,
+    ) -> None:
+        self.observer = observer
+        self.restarts = 0
+        self._configuration = configuration
+        self._count = workers
+        self._journal = journal
+        self._client: ForkClient | None = None
+        self._links: dict[int, WorkerLink] = {}
+        self._deaths_in_a_row: dict[int, int] = {}
+        self._by_pid: dict[int, WorkerLink] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    @property
+    def ready(self) -> list[WorkerLink]:
+        """The workers that take requests."""
+        return [
+            link
+            for link in self._links.values()
+            if link.is_ready and not (link.is_retired or link.is_lost)
+        ]
+
+    async def start(self) -> None:
+        """Start all workers and wait until they are ready.
+
+        Raises:
+            ScriptFailed: the script cannot be imported, or its `init` failed.
+        """
+        self._client, self._links = await self._generation()
+        for link in self._links.values():
+            self._join(link)
+
+    async def replace(self) -> None:
+        """Import the script anew; its workers take over when they are ready, else nothing changes.
+
+        Raises:
+            ScriptFailed: the script as it is now cannot be used.
+        """
+        old_client, old_links = self._client, self._links
+        self._client, self._links = await self._generation()
+        for link in self._links.values():
+            self._join(link)
+        for link in old_links.values():
+            link.is_retired = True
+            if link.has_joined and not link.is_lost:
+                self.observer.left(link)
+        if old_client is not None:
+            self._later(self._close_when_idle(old_client, list(old_links.values())))
+
+    async def stop(self) -> None:
+        """End all workers."""
+        self._is_stopping = True
+        for task in self._tasks:
+            task.cancel()
+        for link in self._links.values():
+            link.close()
+        if self._client is not None:
+            await self._client.close()
+
+    def kill(self, link: WorkerLink) -> None:
+        """End a worker that hangs; another takes its place."""
+        link.was_killed = True
+        if self._client is not None:
+            self._client.kill(link.pid)
+
+    async def _generation(self) -> tuple[ForkClient, dict[int, WorkerLink]]:
+        client = ForkClient(
+            self._configuration, on_death=self._died, on_lost=self._fork_server_lost
+        )
+        links: dict[int, WorkerLink] = {}
+        try:
+            await client.start()
+            for number in range(self._count):
+                links[number] = await self._linked(client, number)
+            for link in links.values():
+                await link.settled
+        except BaseException:
+            for link in links.values():
+                link.is_retired = True
+                link.close()
+            await client.close()
+            raise
+        return client, links
+
+    async def _linked(self, client: ForkClient, number: int) -> WorkerLink:
+        connection = client.fork(number)
+        loop = asyncio.get_running_loop()
+        _, link = await loop.create_unix_connection(
+            lambda: WorkerLink(self, number), sock=connection
+        )
+        return link
+
+    def settle(self, link: WorkerLink, frame: Frame) -> None:
+        """Take note of what a worker says after `init`."""
+        facts = orjson.loads(frame[3])
+        if frame[0] == wire.READY:
+            link.facts = facts
+            link.is_ready = True
+            self._by_pid[link.pid] = link
+            link.settled.set_result(None)
+        else:
+            self._journal.write(
+                "init failed", level="error", worker=link.number, trace=facts["trace"]
+            )
+            link.settled.set_exception(ScriptFailed(facts["message"], trace=facts["trace"]))
+            link.settled.exception()  # who starts workers asks; who restarts them does not
+
+    def lost(self, link: WorkerLink) -> None:
+        """A worker's socket has closed: it has ended, or is about to."""
+        if not link.settled.done():
+            failure = ScriptFailed(
+                "expected init to return",
+                where=str(self._configuration.script),
+                got="a process that ended in it",
+                action="The log tells how it ended.",
+            )
+            link.settled.set_exception(failure)
+            link.settled.exception()
+        link.is_lost = True
+        if link.has_joined:
+            self.observer.left(link)
+        is_ours = self._links.get(link.number) is link  # not one of a generation that failed
+        if is_ours and not (self._is_stopping or link.is_retired):
+            self._later(self._restart(link))
+
+    async def _restart(self, link: WorkerLink) -> None:
+        """Put another worker in a worker's place, sooner or later."""
+        number = link.number
+        lived_s = time.monotonic() - link.started_s
+        deaths = 0 if lived_s > _SETTLED_S else self._deaths_in_a_row.get(number, 0) + 1
+        self._deaths_in_a_row[number] = deaths
+        if deaths > 1:
+            await asyncio.sleep(min(_FIRST_DELAY_S * 2 ** (deaths - 2), _LONGEST_DELAY_S))
+        self.restarts += 1
+        assert self._client is not None
+        try:
+            new = await self._linked(self._client, number)
+        except OSError:
+            return  # the fork server has gone too; all workers are started with the next one
+        self._links[number] = new
+        try:
+            await new.settled
+        except ScriptFailed:
+            return  # `lost` follows, and with it the next attempt
+        self._journal.write("worker started", worker=number, pid=new.pid)
+        self._join(new)
+
+    def _join(self, link: WorkerLink) -> None:
+        if not link.is_lost:
+            link.has_joined = True
+            self.observer.joined(link)
+
+    def _died(self, death: Death) -> None:
+        if self._is_stopping:
+            return
+        link = self._by_pid.pop(death.pid, None)
+        if link is not None and link.is_retired and death.code == 0:
+            return  # it was told to go
+        hint = None
+        if death.signal == "SIGKILL" and not (link and link.was_killed):
+            hint = "Nobody here killed it: the system may have run out of memory."
+        self._journal.write(
+            "worker died",
+            level="error",
+            pid=death.pid,
+            worker=link.number if link else None,
+            exit_code=death.code,
+            signal=death.signal,
+            peak_mb=round(death.peak_bytes / 1e6),
+            killed_because="it did not answer in time" if link and link.was_killed else None,
+            hint=hint,
+        )
+
+    def _fork_server_lost(self) -> None:
+        self._journal.write("fork server died", level="error")
+        self._later(self._start_over())
+
+    async def _start_over(self) -> None:
+        delay_s = _FIRST_DELAY_S
+        while not self._is_stopping:
+            try:
+                await self.replace()
+                return
+            except ScriptFailed as failure:
+                self._journal.write("restart failed", level="error", trace=failure.trace)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+
+    async def _close_when_idle(self, client: ForkClient, links: list[WorkerLink]) -> None:
+        while any(link.transport and not link.transport.is_closing() for link in links):
+            await asyncio.sleep(0.05)
+        await client.close()
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,71 @@
+"""A worker: runs a script's `init`, then one request after the other, in its main thread."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import sys
+import time
+
+import orjson
+
+from calotype.serving.entry import wire
+from calotype.serving.entry.script import EntryScript
+from calotype.serving.exchange import Request
+from calotype.serving.refusals import Refusal
+
+_MIDDLE = 65_536  # bytes; most requests come in one read
+
+
+def work(connection: socket.socket, script: EntryScript, *, timeout_ms: int) -> None:
+    """Serve requests from `connection` until its other end closes.
+
+    Raises:
+        ScriptFailed: `init` failed; the other end has been told.
+    """
+    ignore_terminal()
+    announce(connection, script)
+    reader = io.BufferedReader(socket.SocketIO(connection, "r"), _MIDDLE)
+    while len(header := reader.read(wire.FRAME.size)) == wire.FRAME.size:
+        _, _, head_size, body_size, _ = wire.FRAME.unpack(header)
+        head, body = reader.read(head_size), reader.read(body_size)
+        if len(head) + len(body) < head_size + body_size:
+            break
+        connection.sendall(_answered(script, wire.unpack_request(head, body), timeout_ms))
+
+
+def announce(connection: socket.socket, script: EntryScript) -> None:
+    """Run `init` and tell the other end what the script takes, or why it cannot be used."""
+    from calotype.errors import ScriptFailed
+
+    try:
+        script.init()
+    except ScriptFailed as failure:
+        facts = {"message": str(failure), "trace": failure.trace}
+        connection.sendall(wire.frame(wire.FAILED, 0, b"", orjson.dumps(facts)))
+        raise
+    facts = {
+        "pid": os.getpid(),
+        "methods": sorted(script.methods),
+        "needs_headers": script.needs_headers,
+        "contract": script.contract,
+    }
+    connection.sendall(wire.frame(wire.READY, 0, b"", orjson.dumps(facts)))
+
+
+def ignore_terminal() -> None:
+    """Leave Ctrl-C and SIGTERM to the server: a worker ends when its socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stdin = open(os.devnull)  # noqa: SIM115 - for as long as the process lives
+
+
+def _answered(script: EntryScript, request: Request, timeout_ms: int) -> bytes:
+    started_s = time.perf_counter()
+    try:
+        answer = script.answer(request, timeout_ms=timeout_ms)
+    except Refusal as refusal:
+        return wire.pack_refusal(refusal, (time.perf_counter() - started_s) * 1000)
+    return wire.pack_answer(answer, (time.perf_counter() - started_s) * 1000)

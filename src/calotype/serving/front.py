@@ -1,0 +1,171 @@
+"""What stands before a service: who may call, TLS, the log, the counters, the HTTP server.
+
+The same for all kinds of services and for every process that speaks HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from calotype.serving.app import Authenticator, ScoringApp
+from calotype.serving.auth.authenticator import KeyAuth, NoAuth, TokenAuth
+from calotype.serving.auth.guesses import Guesses
+from calotype.serving.auth.keys import ServiceKeys
+from calotype.serving.auth.tokens import TokenVerifier
+from calotype.serving.guard import Guard
+from calotype.serving.journal import Journal, JournalHandler, LogFormat
+from calotype.serving.metrics import Meter
+from calotype.serving.openapi.documents import Documents
+from calotype.serving.protocol import guarded_protocol
+from calotype.serving.server import HttpServer
+from calotype.serving.service import Service
+from calotype.serving.settings import ServiceSettings
+from calotype.serving.tls import TlsCertificate, TlsSettings
+
+_WATCH_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrontSettings:
+    """Everything about the front; `to_document` and back takes it to another process.
+
+    Attributes:
+        service: limits and the rest.
+        primary_key, secondary_key: with `auth` "key".
+        token_keys: public keys for tokens as JSON of a key set, with `auth` "token".
+        certificate, certificate_key: PEM files, for TLS.
+        exact_tls_1_2: neither older nor newer.
+        log_format: of the log on stderr.
+        with_access_log: a line for each request.
+    """
+
+    service: ServiceSettings
+    primary_key: str = ""
+    secondary_key: str = ""
+    token_keys: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
+    exact_tls_1_2: bool = False
+    log_format: LogFormat = "json"
+    with_access_log: bool = True
+    source_directory: str = ""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return this as JSON has it."""
+        return {**asdict(self), "service": self.service.model_dump(mode="json")}
+
+    @classmethod
+    def of_document(cls, document: dict[str, Any]) -> FrontSettings:
+        """Return what `to_document` was made of."""
+        return cls(**{**document, "service": ServiceSettings.of(document["service"])})
+
+
+class Front:
+    """Serves one service over HTTP from the running event loop.
+
+    Args:
+        settings: everything about the front.
+        service: what scores; started here.
+        listener: accepts connections.
+        meter: counts.
+        journal: the log.
+    """
+
+    def __init__(
+        self,
+        settings: FrontSettings,
+        service: Service,
+        listener: socket.socket,
+        *,
+        meter: Meter,
+        journal: Journal,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._tls = certificate_of(settings)
+        self._watcher: asyncio.Task[None] | None = None
+        self.service = service
+        limits = settings.service
+        self._guard = Guard(limits)
+        self._app = ScoringApp(
+            service,
+            limits,
+            authenticator=authenticator_of(settings),
+            documents=self._documents,
+            meter=meter,
+            journal=journal,
+            public_keys=settings.token_keys.encode() if limits.auth == "token" else None,
+        )
+        self._server = HttpServer(
+            self._app,
+            listener,
+            limits,
+            protocol=guarded_protocol(self._guard),
+            tls=self._tls.context if self._tls else None,
+        )
+        meter.gauges += self._gauges()
+
+    async def start(self) -> None:
+        """Accept connections, then start the service; `GET /` tells when it is ready.
+
+        Raises:
+            CalotypeError: the service cannot be started.
+        """
+        await self._server.start()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch_certificate())
+        await self.service.start()
+
+    async def stop(self) -> None:
+        """Answer what was accepted, then end."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._server.drain()
+        await self.service.stop()
+
+    async def reload(self) -> None:
+        """Run the service's script as it is now; the old one goes on when it cannot be used.
+
+        Raises:
+            ScriptFailed: with the trace.
+        """
+        assert isinstance(self.service, ScriptService)
+        await self.service.reload()
+        self._app.forget_documents()
+
+    def _documents(self) -> Documents:
+        limits = self._settings.service
+        scheme = "https" if self._tls else "http"
+        folder = self._settings.source_directory
+        return Documents(
+            self.service.contract,
+            name=limits.name,
+            base=BaseAddress(scheme, f"{limits.host}:{limits.port}", limits.path_prefix),
+            auth=limits.auth,
+            own=OwnDocuments.of_folder(Path(folder)) if folder else None,
+        )
+
+    async def _watch_certificate(self) -> None:
+        while self._tls is not None:
+            if warning := self._tls.warning():
+                self._journal.write(warning, level="warning")
+            for _ in range(_WARN_EVERY_S):
+                await asyncio.sleep(1.0)
+                if self._tls.reload_if_changed():
+                    self._journal.write("certificate reloaded", expires=self._tls.expires_at)
+
+    def _gauges(self) -> list[Gauge]:
+        server = self._server
+        gauges: list[Gauge] = [("connections", "Open ones.", lambda: server.connections)]
+        for name, text in _SERVICE_GAUGES.items():
+            if hasattr(self.service, name):
+                gauges.append((name, text, lambda name=name: getattr(self.service, name)))
+        if (tls := self._tls) is not None:
+            text = "Seconds until the certificate expires."
+            gauges.append(("certificate_seconds_left", text, lambda: tls.seconds_left))
+        return gauges

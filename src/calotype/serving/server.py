@@ -1,0 +1,142 @@
+"""Listens, serves one app over HTTP/1.1 and TLS, and leaves no accepted request unanswered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any, Final
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from calotype import errors
+from calotype.serving.settings import ServiceSettings
+
+_BACKLOG: Final = 2048
+_HANDSHAKE_S: Final = 10.0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that accepts connections; port 0 takes a free one.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's (2003).
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # With its protocol named, event loops turn off Nagle's algorithm on its connections:
+        # otherwise some answers wait 40 ms for an acknowledgement.
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise errors.CannotListen(
+            "expected a free address of this machine",
+            where=f"{host}:{port}",
+            got=error.strerror or str(error),
+            action="Choose another --port, or 0 for a free one.",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class HttpServer:
+    """One app on one listening socket, in the running event loop.
+
+    Args:
+        app: an ASGI app.
+        listener: accepts connections; other processes may have it too.
+        settings: deadlines.
+        protocol: makes the guarded protocol of a connection.
+        tls: what connections are encrypted with.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        listener: socket.socket,
+        settings: ServiceSettings,
+        *,
+        protocol: type[HttpToolsProtocol],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._listener = listener
+        self._settings = settings
+        self._tls = tls
+        self._config = Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=round(settings.idle_timeout_s),
+        )
+        self._config.load()
+        self._protocol = protocol
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._clock: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._state.connections)
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._clock = loop.create_task(self._keep_date())
+
+        def connect() -> HttpToolsProtocol:
+            return self._protocol(self._config, self._state, {}, loop)
+
+        self._server = await loop.create_server(
+            connect,
+            sock=self._listener,
+            ssl=self._tls,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
+        )
+
+    async def drain(self) -> None:
+        """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        deadline_s = time.monotonic() + self._settings.drain_timeout_s
+        while self._state.connections and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.02)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        if self._clock is not None:
+            self._clock.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._clock
+
+    async def _keep_date(self) -> None:
+        while True:
+            self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+            await asyncio.sleep(1.0)
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run a coroutine function to its end on the fastest event loop there is here."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        asyncio.run(main())
+    else:
+        uvloop.run(main())

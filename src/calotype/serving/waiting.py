@@ -1,0 +1,81 @@
+"""The line of requests that wait for a worker: bounded, fair, and left by those who give up."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from dataclasses import dataclass, field
+
+from calotype.serving import refusals
+from calotype.serving.exchange import Answer, Request
+from calotype.serving.settings import ServiceSettings
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A request on its way through a service.
+
+    Attributes:
+        request: what was asked.
+        future: gets the answer, or a refusal.
+        since_s: when it joined the line; later, when a worker took it; on `time.monotonic`.
+        is_taken: whether a worker has it.
+    """
+
+    request: Request
+    future: asyncio.Future[Answer]
+    since_s: float = field(default_factory=time.monotonic)
+    is_taken: bool = False
+
+
+class WaitingLine:
+    """First come, first served; a place in it is lost after `max_request_wait_ms`."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._most = settings.max_queued_requests
+        self._wait_ms = settings.max_request_wait_ms
+        self._line: collections.deque[Pending] = collections.deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def join(self, pending: Pending) -> None:
+        """Take a request in.
+
+        Raises:
+            Refusal: 503, the line is full.
+        """
+        if len(self._line) >= self._most:
+            raise refusals.line_full(self._most)
+        self._line.append(pending)
+
+    def next(self) -> Pending | None:
+        """Return who is first and still wants an answer; None when nobody does."""
+        while self._line:
+            pending = self._line.popleft()
+            if pending.future.done():
+                continue
+            if pending.request.is_abandoned:
+                pending.future.cancel()
+                continue
+            now_s = time.monotonic()
+            pending.request.timings["queue"] = (now_s - pending.since_s) * 1000
+            pending.since_s = now_s
+            pending.is_taken = True
+            return pending
+        return None
+
+    def sweep(self) -> None:
+        """Refuse those who have waited too long and drop those who have left."""
+        oldest_s = time.monotonic() - self._wait_ms / 1000
+        while self._line and (self._line[0].since_s < oldest_s or self._line[0].future.done()):
+            pending = self._line.popleft()
+            if not pending.future.done():
+                pending.future.set_exception(refusals.waited_too_long(self._wait_ms))
+        if any(pending.request.is_abandoned for pending in self._line):
+            kept = [pending for pending in self._line if not pending.request.is_abandoned]
+            for pending in self._line:
+                if pending.request.is_abandoned and not pending.future.done():
+                    pending.future.cancel()
+            self._line = collections.deque(kept)
