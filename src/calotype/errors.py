@@ -28,6 +28,7 @@ The numbers up to 0999 are those of the retired designer's catalogue, so that wh
     │   ├── OutOfMemory         0138        ├── Busy             2002
     │   └── CannotListen        2003
     └── OperationFailed         0039, 1000 when nobody foresaw it                 (HTTP 500)
+        └── ScriptFailed        0085, the code of a user's entry script
 
 A message has four parts: where, what was expected, what came instead, what to do next.
 """
@@ -300,6 +301,26 @@ class OperationFailed(CalotypeError):
     """A step failed for a reason that the message names."""
 
     number = 39
+
+
+class ScriptFailed(OperationFailed):
+    """The entry script of a service cannot be loaded or started.
+
+    Args:
+        expected: what should have been there, as a clause without a full stop.
+        where: the script.
+        got: what came instead.
+        action: the next step for whoever reads this.
+        trace: the whole trace of the script's exception, for the log; empty when there was none.
+    """
+
+    number = 85
+
+    def __init__(
+        self, expected: str, *, where: str = "", got: str = "", action: str = "", trace: str = ""
+    ) -> None:
+        super().__init__(expected, where=where, got=got, action=action)
+        self.trace = trace
 
 
 class UnexpectedError(OperationFailed):
