@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inference_schema import schema_decorators
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
-from inference_schema.schema_decorators import input_schema, output_schema
 
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import ServiceContract
@@ -19,9 +19,13 @@ from calotype.serving.openapi.script_contract import contract_of
 DATA = Path(__file__).parent / "data"
 VERSIONS = ("2", "3", "3.1")
 
+# What type checkers read out of these decorators is not how they are called.
+takes: Any = schema_decorators.input_schema
+gives: Any = schema_decorators.output_schema
 
-@input_schema("data", NumpyParameterType(np.array([[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]])))
-@output_schema(NumpyParameterType(np.array([3726.995])))
+
+@takes("data", NumpyParameterType(np.array([[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]])))
+@gives(NumpyParameterType(np.array([3726.995])))
 def run(data: Any) -> Any:
     """Score as the sample of the published document does."""
     return data.sum(axis=1)

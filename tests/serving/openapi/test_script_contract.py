@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from described_services import gives, takes
 from inference_schema.parameter_types.abstract_parameter_type import AbstractParameterType
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
 from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
 from inference_schema.parameter_types.standard_py_parameter_type import (
     StandardPythonParameterType,
 )
-from inference_schema.schema_decorators import input_schema, output_schema
 from openapi_spec_validator import validate
 
 from calotype.serving.openapi.builders import BaseAddress
@@ -48,12 +48,12 @@ def test_undecorated_run_declares_nothing() -> None:
 def test_power_bi_script_with_optional_parameter_and_headers() -> None:
     inputs = StandardPythonParameterType({"WebServiceInput0": PandasParameterType(FRAME)})
 
-    @input_schema("Inputs", inputs)
-    @input_schema("GlobalParameters", StandardPythonParameterType(1.0), optional=True)
-    @output_schema(StandardPythonParameterType({"Results": StandardPythonParameterType([1.5])}))
+    @takes("Inputs", inputs)
+    @takes("GlobalParameters", StandardPythonParameterType(1.0), optional=True)
+    @gives(StandardPythonParameterType({"Results": StandardPythonParameterType([1.5])}))
     def run_for_power_bi(
-        Inputs: Any,  # noqa: N803
-        GlobalParameters: float = 1.0,  # noqa: N803
+        Inputs: Any,
+        GlobalParameters: float = 1.0,
         request_headers: Any = None,
     ) -> Any:
         return {"Results": []}
@@ -75,14 +75,14 @@ def test_every_orientation_gives_valid_documents_whose_example_fits(orient: str)
         return frame
 
     run_frame.__name__ += orient  # the decorators keep schemas by name
-    contract = declared(input_schema("frame", PandasParameterType(FRAME, orient=orient))(run_frame))
+    contract = declared(takes("frame", PandasParameterType(FRAME, orient=orient))(run_frame))
     assert mismatch(contract.input["example"], contract.input, {}) == ""
     for version in contract.versions:
         validate(json.loads(documents_of(contract).document(version)))
 
 
 def test_table_of_mixed_types_is_not_expressed_in_2() -> None:
-    @input_schema("frame", PandasParameterType(FRAME, orient="values"))
+    @takes("frame", PandasParameterType(FRAME, orient="values"))
     def run_with_mixed(frame: Any) -> Any:
         return frame
 
@@ -108,7 +108,7 @@ def test_every_sample_gives_plain_json_that_fits_its_schema(kind: str) -> None:
         return data
 
     run_sample.__name__ = f"run_{kind}"
-    run = input_schema("data", SAMPLES[kind])(output_schema(SAMPLES[kind])(run_sample))
+    run = takes("data", SAMPLES[kind])(gives(SAMPLES[kind])(run_sample))
     contract = declared(run)
     for schema in (contract.input, contract.output):
         assert mismatch(schema["example"], schema, {}) == ""
@@ -118,7 +118,7 @@ def test_every_sample_gives_plain_json_that_fits_its_schema(kind: str) -> None:
 
 
 def test_booleans_are_booleans_in_the_example() -> None:
-    @input_schema("data", SAMPLES["booleans"])
+    @takes("data", SAMPLES["booleans"])
     def run_with_truths(data: Any, limit: int = 1) -> Any:
         return data
 
