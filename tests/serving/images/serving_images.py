@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import small_networks
 from numpy.typing import NDArray
 from PIL import Image
 
-import small_networks
 from calotype.models.image_model import ImageModel
 from calotype.scoring.runtimes import Batch
 from calotype.serving.exchange import Request

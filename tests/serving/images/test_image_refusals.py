@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-from calotype.models.image_model import ImageModel
-from calotype.serving.exchange import Request
-from calotype.serving.refusals import Refusal
 from serving_images import (
     ask,
     base64_of,
@@ -23,6 +19,10 @@ from serving_images import (
     serving,
     small_model,
 )
+
+from calotype.models.image_model import ImageModel
+from calotype.serving.exchange import Request
+from calotype.serving.refusals import Refusal
 
 GIF = encoded(Image.new("P", (4, 4)), "GIF")
 ISO = b"\x00\x00\x00\x18ftyp%b\x00\x00\x00\x00"
@@ -90,8 +90,21 @@ def test_a_damaged_image_is_422(model: ImageModel, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["not base64!", "YWJj=", "", "data:image/png,abc", "data:;base64,", "caf\u00e9", None, 5, [1]]
-    + [{}, {"image": None}, {"image": 5}, {"Image": "x"}],
+    [
+        "not base64!",
+        "YWJj=",
+        "",
+        "data:image/png,abc",
+        "data:;base64,",
+        "café",
+        None,
+        5,
+        [1],
+        {},
+        {"image": None},
+        {"image": 5},
+        {"Image": "x"},
+    ],
 )
 def test_a_bad_row_leaves_the_others_alone(model: ImageModel, row: Any) -> None:
     good = {"image": base64_of(jpeg()), "id": "good"}

@@ -9,12 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import photographs
-from calotype.models.image_model import ImageModel
-from calotype.scoring.scorer import Scorer
-from calotype.serving.exchange import Request
-from calotype.serving.refusals import Refusal
 from serving_images import (
     ask,
     base64_of,
@@ -26,6 +20,12 @@ from serving_images import (
     serving,
     small_model,
 )
+
+import photographs
+from calotype.models.image_model import ImageModel
+from calotype.scoring.scorer import Scorer
+from calotype.serving.exchange import Request
+from calotype.serving.refusals import Refusal
 
 CLASSES = ("cat", "dog", 'a "quoted" owl %d')
 
@@ -61,8 +61,16 @@ def assert_is_of(prediction: dict[str, Any], model: ImageModel, data: bytes) -> 
 
 @pytest.mark.parametrize(
     "kind",
-    ["application/octet-stream", "image/jpeg", "IMAGE/PNG; q=1", "image/heic", None, "no type"]
-    + ["application/x-www-form-urlencoded", "text/plain"],
+    [
+        "application/octet-stream",
+        "image/jpeg",
+        "IMAGE/PNG; q=1",
+        "image/heic",
+        None,
+        "no type",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+    ],
 )
 def test_the_bytes_of_an_image_give_one_object(model: ImageModel, kind: str | None) -> None:
     assert_is_of(answer(model, image_request(jpeg(), kind)), model, jpeg())
@@ -70,8 +78,13 @@ def test_the_bytes_of_an_image_give_one_object(model: ImageModel, kind: str | No
 
 @pytest.mark.parametrize(
     "kind",
-    ["application/json", "application/json; charset=UTF-8", "application/vnd.x+json", "text/json"]
-    + ["application/x-www-form-urlencoded"],
+    [
+        "application/json",
+        "application/json; charset=UTF-8",
+        "application/vnd.x+json",
+        "text/json",
+        "application/x-www-form-urlencoded",
+    ],
 )
 def test_json_gives_a_list_in_order(model: ImageModel, kind: str) -> None:
     rows: list[Any] = [

@@ -15,8 +15,6 @@ from calotype.serving import refusals
 from calotype.serving.images.work import Item, Job
 from calotype.serving.refusals import Refusal
 
-MOST_TOGETHER = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -56,7 +54,7 @@ class TurnQueue:
         self._runners = runners
         self._most_waiting = most_waiting
         self._longest_wait_ms = longest_wait_ms
-        self._most_together = min(most_together, MOST_TOGETHER)
+        self._most_together = most_together
         self._refuse = refuse
         self._jobs: collections.deque[Job] = collections.deque()
         self._items = 0  # that the jobs still need turns for
