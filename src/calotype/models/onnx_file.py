@@ -33,12 +33,15 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def open_session(model: Path | bytes, *, where: str = "") -> onnxruntime.InferenceSession:
-    """Open an ONNX file with one core per call, on CUDA when the GPU package is installed.
+def open_session(
+    model: Path | bytes, *, where: str = "", cores: int = 1
+) -> onnxruntime.InferenceSession:
+    """Open an ONNX file, on CUDA when the GPU package is installed.
 
     Args:
         model: the file, or its content; content must not refer to weights in other files.
         where: the name for messages, when `model` is content.
+        cores: how many of them work on one call together.
 
     Raises:
         CorruptModel: the file is no ONNX model that this version can run.
@@ -46,7 +49,7 @@ def open_session(model: Path | bytes, *, where: str = "") -> onnxruntime.Inferen
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = cores
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its warnings are for its developers, its errors are raised
     if isinstance(model, bytes):

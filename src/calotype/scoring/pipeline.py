@@ -8,16 +8,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype import errors
-from calotype.images.image_directory import ImageDirectory, ImageEntry
 from calotype.images.preprocess import Preprocessor
-from calotype.images.reader import ImageReader
 from calotype.scoring.runtimes import Batch
+
+if TYPE_CHECKING:
+    from calotype.images.image_directory import ImageDirectory, ImageEntry
+    from calotype.images.reader import ImageReader
 
 _WAITING_PER_THREAD = 8  # results that may wait for a slow image ahead of them
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from PIL import Image
 
 from calotype import errors
 from calotype.images.formats import DEFAULT_LIMITS, ImageLimits
-from calotype.images.image_directory import ImageDirectory, ImageEntry
 from calotype.images.preprocess import Preprocessing, Preprocessor
 from calotype.models.image_model import ONNX, ImageModel
 from calotype.models.novelty import statistic_of
@@ -36,9 +35,10 @@ from calotype.tables import RecordBatch
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+    from calotype.images.image_directory import ImageDirectory, ImageEntry
     from calotype.scoring.explain import Explanation, Method
 
-Source = str | Path | ImageDirectory
+Source: TypeAlias = "str | Path | ImageDirectory"
 OnError = Literal["skip", "fail"]
 
 _ROWS_PER_BATCH = 1024  # of 1,000 classes: 4 MB
@@ -221,6 +221,9 @@ class Scorer:
         Yields:
             Rows as a scored dataset holds them, at most 1,024 at a time.
         """
+        # Here, because it brings pyarrow: a service that scores single images has no use for that.
+        from calotype.images.image_directory import ImageDirectory
+
         with ImageDirectory.open(source, limits=self.limits) as directory:
             schema = self.schema_for(directory)
             chunks = self.chunks(directory, on_error=on_error)
@@ -256,7 +259,7 @@ class Scorer:
 
     def infer(self, batch: Batch) -> NDArray[np.float32]:
         """Return the probabilities of a batch of network inputs, shape (images, classes)."""
-        return self._probabilities(self.runtime.infer(batch))
+        return self.probabilities_of(self.runtime.infer(batch))
 
     def schema_for(self, directory: ImageDirectory) -> ScoredSchema:
         """Return the columns of a scored dataset of these images."""
@@ -288,11 +291,12 @@ class Scorer:
             return Judgement(self.infer(batch))
         if self._novelty.needs_features:
             outputs, features = self.runtime.infer_with_features(batch)
-            return Judgement(self._probabilities(outputs), self._novelty.novelty(features))
+            return Judgement(self.probabilities_of(outputs), self._novelty.novelty(features))
         outputs = self.runtime.infer(batch)
-        return Judgement(self._probabilities(outputs), self._novelty.novelty(outputs))
+        return Judgement(self.probabilities_of(outputs), self._novelty.novelty(outputs))
 
-    def _probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities_of(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities that a runtime's outputs stand for, shape (images, classes)."""
         if self.model.description.output == "probabilities":
             return outputs
         return softmax(outputs, temperature=self.temperature or 1.0)

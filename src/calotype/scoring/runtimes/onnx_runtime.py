@@ -15,7 +15,7 @@ _GPU_BATCH = 32
 
 
 class OnnxRuntime:
-    """One session shared by all threads, each with one core to itself.
+    """One session shared by all threads, each with its own cores: one, unless more are asked for.
 
     Args:
         path: the ONNX file.
@@ -25,6 +25,7 @@ class OnnxRuntime:
         threads: how many threads will call `infer` at once.
         batch_size: the most images it takes at once (None: as many as is best).
         features_name: its output with the features, where they will be asked for.
+        cores: how many of them work on one call together.
 
     Raises:
         CorruptModel: the file is no ONNX model that this version can run.
@@ -42,11 +43,12 @@ class OnnxRuntime:
         threads: int,
         batch_size: int | None = None,
         features_name: str | None = None,
+        cores: int = 1,
     ) -> None:
         self.version: str = import_onnxruntime().__version__
         self.precision: Precision = precision
         self.threads = threads
-        self._session = open_session(path)
+        self._session = open_session(path, cores=cores)
         self._input = input_name
         self._output = [output_name]
         self._with_features = [output_name, *([features_name] if features_name else [])]
