@@ -60,6 +60,7 @@ def describe(scoring_uri: str, *, credential: str | None = None) -> Description:
         path = urlsplit(scoring_uri).path.rstrip("/").rpartition("/")[2]
         return _read(document, f"/{path}")
     except urllib.error.HTTPError as error:
+        error.close()
         raise _no_document(place, f"{error.code} {error.reason}") from error
     except OSError as error:
         raise _no_document(place, str(getattr(error, "reason", error))) from error
@@ -78,7 +79,8 @@ def _fetch(place: str, credential: str | None) -> bytes:
 def _read(document: dict[str, Any], path: str) -> Description:
     paths = document["paths"]
     # A prefix of the service's may stand before the path.
-    post = next(paths[one]["post"] for one in paths if one.endswith(path) and "post" in paths[one])
+    posts = (paths[one]["post"] for one in paths if one.endswith(path) and "post" in paths[one])
+    post = next(posts, {})
     consumes = post.get("consumes", document.get("consumes", []))
     return Description(
         name=str(document["info"]["title"]),
