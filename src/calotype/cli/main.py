@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": ("explain:explain", "Show what a prediction rests on."),
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "model": ("model:model", "Import, inspect and optimise image models."),
+    "service": ("service:service", "Write a client of a running service."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }

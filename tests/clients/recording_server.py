@@ -1,0 +1,82 @@
+"""A server that notes what clients send and answers what a test tells it to.
+
+It stands in for a service in states that a real one cannot be brought to at will: busy twice and
+then not, gone and then back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as it came in."""
+
+    at_s: float
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to give."""
+
+    status: int
+    body: bytes
+    retry_after: str = ""
+
+
+OK = Reply(200, b'["fine"]')
+
+
+class RecordingServer:
+    """Gives its replies one after the other, then `OK` for ever."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.replies: list[Reply] = []
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+
+    def listen(self) -> None:
+        """Begin to answer: at a free port at first, at the same one later."""
+        handler = type("Handler", (_Handler,), {"recorder": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse connections from now on."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def expect(self, *replies: Reply) -> None:
+        """Forget what was, and prepare the next answers."""
+        self.calls.clear()
+        self.replies[:] = replies
+
+
+class _Handler(BaseHTTPRequestHandler):
+    recorder: RecordingServer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.recorder.calls.append(Call(time.monotonic(), self.path, headers, body))
+        reply = self.recorder.replies.pop(0) if self.recorder.replies else OK
+        self.send_response(reply.status)
+        if reply.retry_after:
+            self.send_header("Retry-After", reply.retry_after)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the test has the calls."""
