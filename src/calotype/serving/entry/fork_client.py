@@ -28,6 +28,7 @@ class ForkConfiguration:
         source_directory: what its imports are relative to (None: its own folder).
         model_directory: what it finds as AZUREML_MODEL_DIR.
         timeout_ms: the longest that scoring may take.
+        max_json_depth, max_multipart_parts: limits on bodies that are parsed for the script.
         isolation: `none` when workers speak HTTP themselves.
         settings: for those: all settings of the service.
         environment: further variables of the script's environment.
@@ -38,6 +39,8 @@ class ForkConfiguration:
     source_directory: Path | None = None
     model_directory: Path | None = None
     timeout_ms: int = 60_000
+    max_json_depth: int = 64
+    max_multipart_parts: int = 100
     isolation: str = "process"
     settings: dict[str, Any] | None = None
     environment: dict[str, str] | None = None
@@ -50,6 +53,8 @@ class ForkConfiguration:
             "source_directory": str(self.source_directory) if self.source_directory else None,
             "model_directory": str(self.model_directory) if self.model_directory else None,
             "timeout_ms": self.timeout_ms,
+            "max_json_depth": self.max_json_depth,
+            "max_multipart_parts": self.max_multipart_parts,
             "isolation": self.isolation,
             "settings": self.settings,
             "shared": len(self.shared),

@@ -104,6 +104,8 @@ class ForkServer:
                 Path(configuration["script"]),
                 source_directory=_path(configuration["source_directory"]),
                 model_directory=_path(configuration["model_directory"]),
+                max_json_depth=configuration["max_json_depth"],
+                max_multipart_parts=configuration["max_multipart_parts"],
             )
         except ScriptFailed as failure:
             self._tell(failed=str(failure), trace=failure.trace)

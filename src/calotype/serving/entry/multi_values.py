@@ -31,7 +31,9 @@ class MultiValues(Mapping[str, Value], Generic[Value]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._values!r})"
 
-    def get(self, name: str, default: Any = None, type: Callable[[Value], Any] | None = None) -> Any:
+    def get(
+        self, name: str, default: Any = None, type: Callable[[Value], Any] | None = None
+    ) -> Any:
         """Return the first value, through `type` if given; `default` when that fails."""
         if name not in self._values:
             return default

@@ -14,7 +14,13 @@ from typing import Any, NoReturn
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import conversion, raw_http
 from calotype.serving.entry.deadline import Deadline, Expired
-from calotype.serving.entry.inputs import InputError, RawHttp, input_of, is_schema_decorated
+from calotype.serving.entry.inputs import (
+    InputError,
+    RawHttp,
+    WithHeaders,
+    input_of,
+    is_schema_decorated,
+)
 from calotype.serving.entry.loading import import_script
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.raw_response import AMLResponse, answer_of
@@ -37,6 +43,7 @@ class EntryScript:
         methods: the HTTP methods that `answer` takes; known after `init`.
         contract: what the schema decorators declare, ready for JSON; None without them.
         is_raw_http: whether `run` is marked with `@rawhttp`.
+        needs_headers: whether `run` sees the headers of a request.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class EntryScript:
         self.methods: frozenset[str] = frozenset({"POST", "GET"})
         self.contract: dict[str, Any] | None = None
         self.is_raw_http = False
+        self.needs_headers = False
         self._module = module
         self._path = path
         self._printing = printing
@@ -132,6 +140,7 @@ class EntryScript:
             raise ScriptFailed(f"expected {error}", where=self._path.name) from None
         self.methods = self._input.methods
         self.is_raw_http = RawHttp.methods == self.methods
+        self.needs_headers = isinstance(self._input, RawHttp | WithHeaders)
         if is_schema_decorated(self._run):
             conversion.mend_dates()
             self.contract = _contract_of(self._run)
