@@ -25,8 +25,9 @@ COMMANDS = {
     "explain": ("explain:explain", "Show what a prediction rests on."),
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "model": ("model:model", "Import, inspect and optimise image models."),
-    "service": ("service:service", "Write a client of a running service."),
+    "service": ("service:service", "Check a running service, write clients of it."),
     "module": ("module:module", "List the modules with their ports and parameters."),
+    "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }
 

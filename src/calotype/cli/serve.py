@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calotype.serving.deployment import Addresses, Deployment
+    from calotype.serving.front import FrontSettings
 
 
 @command(
@@ -105,14 +109,13 @@ def serve(
     """
     if (model is None) == (entry_script is None):
         raise click.UsageError("Give either --model or --entry-script.")
-    from calotype.serving.deployment import Addresses, StopServing
+    from calotype.serving.deployment import Deployment, StopServing
     from calotype.serving.deployment import serve as run_service
     from calotype.serving.front import FrontSettings
     from calotype.serving.journal import default_format
     from calotype.serving.server import run
 
     settings = ServiceSettings.of(limits)
-    credentials = _credentials(settings, primary_key, secondary_key, token_key)
     front = FrontSettings(
         settings,
         certificate=str(tls_cert or ""),
@@ -120,5 +123,127 @@ def serve(
         exact_tls_1_2=tls_exact_1_2,
         log_format=default_format() if log_format == "auto" else log_format,
         with_access_log=access_log and not terminal.quiet,
-        **credentials.front,
     )
+    front = _with_credentials(front, primary_key, secondary_key, token_key)
+    deployment = Deployment(
+        front,
+        precision=precision,
+        threads=threads,
+        exact_decode=exact_decode,
+        is_calibrated=calibration,
+        reload=reload,
+    )
+    if entry_script is None:
+        deployment = _of_model(deployment, model or "", allow_pickle=allow_pickle)
+    else:
+        deployment = _of_script(deployment, entry_script, source_directory, model_dir)
+
+    async def ready(addresses: Addresses) -> None:
+        _announce(terminal, deployment, addresses)
+        if check:
+            await _check(terminal, front, addresses)
+            raise StopServing
+
+    try:
+        run(lambda: run_service(deployment, ready))
+    except errors.ScriptFailed as failure:
+        if not terminal.verbose:
+            click.echo(failure.trace, err=True, nl=False)
+        raise
+
+
+def _with_credentials(
+    front: FrontSettings, primary: str | None, secondary: str | None, token_key: Path | None
+) -> FrontSettings:
+    """Fill in the keys, given or made, or the public part of the signing key."""
+    from calotype.serving.auth.authenticator import keys_for
+
+    auth = front.service.auth
+    if bool(front.certificate) != bool(front.certificate_key):
+        raise click.UsageError("--tls-cert and --tls-key belong together.")
+    if (token_key is not None) != (auth == "token"):
+        raise click.UsageError("--auth token and --token-key FILE belong together.")
+    keys = keys_for(auth, primary, secondary)
+    if keys is not None:
+        return replace(front, primary_key=keys.primary, secondary_key=keys.secondary)
+    if token_key is None:
+        return front
+    from calotype.serving.auth.tokens import by_id, jwks, signing_key
+
+    public = by_id(signing_key(token_key).public_key())
+    return replace(front, token_keys=json.dumps(jwks(public)))
+
+
+def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Deployment:
+    if Path(model).suffix.lower() not in (".skops", ".joblib", ".pkl"):
+        if deployment.front.service.workers > 1:
+            raise click.UsageError(
+                "--workers belongs to --entry-script: a model uses all cores in one process "
+                "(--threads)."
+            )
+        return replace(deployment, model=model)
+    from calotype.serving.no_code.sklearn_service import script_for
+
+    script, folder, environment = script_for(Path(model), allow_pickle=allow_pickle)
+    made = _of_script(deployment, script, None, folder)
+    assert made.script is not None
+    return replace(made, script=replace(made.script, environment=environment))
+
+
+def _of_script(
+    deployment: Deployment, script: Path, source_directory: Path | None, model_dir: Path | None
+) -> Deployment:
+    from calotype.serving.entry.fork_client import ForkConfiguration
+
+    for place in filter(None, (script, source_directory, model_dir)):
+        if not place.exists():
+            raise errors.UnreadableFile(
+                "expected a file or folder", where=str(place), got="nothing there"
+            )
+    limits = deployment.front.service
+    source = source_directory or script.parent
+    return replace(
+        deployment,
+        script=ForkConfiguration(
+            script.resolve(),
+            source_directory=source.resolve(),
+            model_directory=model_dir.resolve() if model_dir else None,
+            timeout_ms=limits.scoring_timeout_ms,
+            max_json_depth=limits.max_json_depth,
+            max_multipart_parts=limits.max_multipart_parts,
+        ),
+        front=replace(deployment.front, source_directory=str(source.resolve())),
+    )
+
+
+def _announce(terminal: Terminal, deployment: Deployment, addresses: Addresses) -> None:
+    """Print where the service is, and its keys: nowhere else will they be shown."""
+    front = deployment.front
+    document: dict[str, Any] = {
+        "name": front.service.name,
+        **asdict(addresses),
+        "auth": front.service.auth,
+        "pid": os.getpid(),
+    }
+    if front.primary_key:
+        document |= {"primary_key": front.primary_key, "secondary_key": front.secondary_key}
+
+    def render(console: Console) -> None:
+        rows = [(key.replace("_", " "), value) for key, value in document.items()]
+        facts(console, [*rows, ("stop it with", "Ctrl-C")])
+
+    terminal.show(document, render)
+    sys.stdout.flush()
+
+
+async def _check(terminal: Terminal, front: FrontSettings, addresses: Addresses) -> None:
+    """Check the service as its callers see it, and print what was found.
+
+    Raises:
+        OperationFailed: there is an error among it.
+    """
+    from calotype.cli.service import show_report
+    from calotype.serving.check import check
+
+    report = await asyncio.to_thread(check, addresses.scoring_uri, credential=front.primary_key)
+    show_report(terminal, report)

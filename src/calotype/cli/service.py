@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from calotype.cli.options import PATH
-from calotype.cli.terminal import Terminal, command, examples
+from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
     from calotype.clients import Auth, Language
     from calotype.clients.described import Description
+    from calotype.serving.check import CheckReport
 
 URI = "http://localhost:5001/score"
+COLUMNS = ("", "what", "found", "what to do")
 LANGUAGES = ("python", "csharp", "go", "java", "javascript", "curl", "powerquery")
 
 
 @click.group(
     epilog=examples(
         f"calotype service client --uri {URI} --language python > client.py",
+        f"calotype service check --uri {URI}",
+        "calotype service get-access-token -n service --token-key signing.pem",
     )
 )
 def service() -> None:
-    """Write a client of a service that runs."""
+    """Check a service that runs, get a token for it, write a client of it."""
 
 
 @command(
@@ -108,4 +113,80 @@ def _read(example: Path) -> bytes:
         ) from error
 
 
-service.add_command(client)
+@command(
+    epilog=examples(
+        f"calotype service check --uri {URI}",
+        f"CALOTYPE_KEY=... calotype service check --uri {URI} --power-bi",
+    )
+)
+@click.option("--uri", required=True, help="The scoring URI, as `calotype serve` printed it.")
+@click.option("--key", envvar="CALOTYPE_KEY", help="Key or token.  [env var: CALOTYPE_KEY]")
+@click.option("--power-bi", is_flag=True, help="Fail when Power BI cannot use the service.")
+def check(terminal: Terminal, uri: str, key: str | None, power_bi: bool) -> None:
+    """Call a service as its clients do, and say what they will stumble over.
+
+    Looks at health, at the Swagger documents, at the answer to their own example, and at the shape
+    that Power BI needs.
+    """
+    from calotype.serving.check import check as run_check
+
+    show_report(terminal, run_check(uri, credential=key, power_bi=power_bi))
+
+
+def show_report(terminal: Terminal, report: CheckReport) -> None:
+    """Print what a check has found.
+
+    Raises:
+        OperationFailed: there is an error among it.
+    """
+    from calotype import errors
+
+    document = {
+        "uri": report.uri,
+        "passed": report.passed,
+        "findings": [asdict(finding) for finding in report.findings],
+    }
+    terminal.show(document, lambda console: table(console, COLUMNS, report.rows))
+    if not report.passed:
+        raise errors.OperationFailed(
+            "expected a service without errors",
+            where=report.uri,
+            got=f"{sum(one.severity == 'error' for one in report.findings)} of them",
+            action="Do what stands beside them.",
+        )
+
+
+@command(
+    name="get-access-token",
+    epilog=examples("calotype service get-access-token -n service --token-key signing.pem"),
+)
+@click.option("-n", "--name", required=True, help="Of the service, as given to `calotype serve`.")
+@click.option("--token-key", required=True, type=PATH, help="The file of its signing key.")
+@click.option("--lifetime-s", type=click.IntRange(60, 86_400), default=3600, show_default=True)
+def get_access_token(terminal: Terminal, name: str, token_key: Path, lifetime_s: int) -> None:
+    """Make a token for a service that was started with --auth token."""
+    from calotype import errors
+    from calotype.serving.auth.tokens import TokenIssuer, signing_key
+    from calotype.serving.front import ISSUER
+
+    if not token_key.exists():
+        raise errors.UnreadableFile(
+            "expected the signing key of a service",
+            where=str(token_key),
+            got="nothing there",
+            action="Give the file that `calotype serve --token-key` has.",
+        )
+    issued = TokenIssuer(signing_key(token_key), service=name, issuer=ISSUER).issue(
+        lifetime_s=lifetime_s
+    )
+    document = {
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "refresh_after": issued.refresh_by.isoformat(),
+        "expiry_on": issued.expires_at.isoformat(),
+    }
+    terminal.show(document, lambda console: facts(console, list(document.items())))
+
+
+for one in (client, check, get_access_token):
+    service.add_command(one)

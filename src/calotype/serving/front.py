@@ -6,29 +6,38 @@ The same for all kinds of services and for every process that speaks HTTP.
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
+import json
 import socket
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
-from calotype.serving.app import Authenticator, ScoringApp
-from calotype.serving.auth.authenticator import KeyAuth, NoAuth, TokenAuth
+from calotype.serving.app import ScoringApp
+from calotype.serving.auth.authenticator import Authenticator, KeyAuth, NoAuth, TokenAuth
 from calotype.serving.auth.guesses import Guesses
 from calotype.serving.auth.keys import ServiceKeys
-from calotype.serving.auth.tokens import TokenVerifier
 from calotype.serving.guard import Guard
-from calotype.serving.journal import Journal, JournalHandler, LogFormat
-from calotype.serving.metrics import Meter
+from calotype.serving.journal import Journal, LogFormat
+from calotype.serving.metrics import Gauge, Meter
+from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.documents import Documents
+from calotype.serving.openapi.own_documents import OwnDocuments
 from calotype.serving.protocol import guarded_protocol
 from calotype.serving.server import HttpServer
 from calotype.serving.service import Service
 from calotype.serving.settings import ServiceSettings
 from calotype.serving.tls import TlsCertificate, TlsSettings
 
-_WATCH_EVERY_S: Final = 1.0
+ISSUER: Final = "calotype"  # of the tokens of services without a workspace
+
+_WARN_EVERY_S: Final = 24 * 3600
+_SERVICE_GAUGES: Final = {
+    "queue_depth": "Requests that wait for their turn.",
+    "ready_workers": "Workers that take requests.",
+    "busy_runners": "Threads that score images now.",
+    "restarts": "Workers replaced because they died.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,12 @@ class FrontSettings:
         exact_tls_1_2: neither older nor newer.
         log_format: of the log on stderr.
         with_access_log: a line for each request.
+        source_directory: where a user's own swagger files may lie.
     """
 
     service: ServiceSettings
-    primary_key: str = ""
-    secondary_key: str = ""
+    primary_key: str = field(default="", repr=False)
+    secondary_key: str = field(default="", repr=False)
     token_keys: str = ""
     certificate: str = ""
     certificate_key: str = ""
@@ -64,6 +74,45 @@ class FrontSettings:
     def of_document(cls, document: dict[str, Any]) -> FrontSettings:
         """Return what `to_document` was made of."""
         return cls(**{**document, "service": ServiceSettings.of(document["service"])})
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """A service whose code may change while it runs."""
+
+    async def reload(self) -> None:
+        """Run what is there now; the old one goes on when that cannot be used."""
+        ...
+
+
+def authenticator_of(settings: FrontSettings) -> Authenticator:
+    """Return who may call, by the settings."""
+    match settings.service.auth:
+        case "none":
+            return NoAuth()
+        case "key":
+            return KeyAuth(ServiceKeys(settings.primary_key, settings.secondary_key), Guesses())
+        case "token":
+            from calotype.serving.auth.tokens import TokenVerifier, keys_of
+
+            keys = keys_of(json.loads(settings.token_keys))
+            verifier = TokenVerifier(keys, audience=settings.service.name, issuer=ISSUER)
+            return TokenAuth(verifier, Guesses())
+
+
+def certificate_of(settings: FrontSettings) -> TlsCertificate | None:
+    """Return the certificate, checked, if there is one.
+
+    Raises:
+        CalotypeError: it cannot be used.
+    """
+    if not settings.certificate:
+        return None
+    return TlsCertificate(
+        TlsSettings(
+            Path(settings.certificate), Path(settings.certificate_key), settings.exact_tls_1_2
+        )
+    )
 
 
 class Front:
@@ -125,6 +174,8 @@ class Front:
         """Answer what was accepted, then end."""
         if self._watcher is not None:
             self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
         await self._server.drain()
         await self.service.stop()
 
@@ -134,7 +185,7 @@ class Front:
         Raises:
             ScriptFailed: with the trace.
         """
-        assert isinstance(self.service, ScriptService)
+        assert isinstance(self.service, Reloadable)
         await self.service.reload()
         self._app.forget_documents()
 
@@ -147,10 +198,11 @@ class Front:
             name=limits.name,
             base=BaseAddress(scheme, f"{limits.host}:{limits.port}", limits.path_prefix),
             auth=limits.auth,
-            own=OwnDocuments.of_folder(Path(folder)) if folder else None,
+            own=OwnDocuments.load(Path(folder)) if folder else None,
         )
 
     async def _watch_certificate(self) -> None:
+        """Take a renewed certificate within a second, and warn once a day before it ends."""
         while self._tls is not None:
             if warning := self._tls.warning():
                 self._journal.write(warning, level="warning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -101,7 +102,7 @@ class ForkClient:
             **(configuration.environment or {}),
             CONTROL_DESCRIPTOR: str(theirs.fileno()),
         }
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "calotype.serving.entry.fork_server"],
             env=environment,
             pass_fds=[theirs.fileno()],
@@ -142,10 +143,8 @@ class ForkClient:
 
     def kill(self, pid: int) -> None:
         """End a worker now; only its parent knows for sure that the pid is still its own."""
-        try:
+        with contextlib.suppress(OSError):  # it has gone, and so have its workers
             self._control.sendall(json.dumps({"kill": pid}).encode() + b"\n")
-        except OSError:
-            pass  # it has gone, and so have its workers
 
     async def close(self) -> None:
         """End the fork server and its workers."""

@@ -15,6 +15,7 @@ It ends, and its workers with it, when the control socket closes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -155,10 +156,8 @@ class ForkServer:
                 )
 
     def _tell(self, **facts: Any) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the other end has gone: `run` ends next
             self._control.sendall(json.dumps(facts).encode() + b"\n")
-        except OSError:
-            pass  # the other end has gone: `run` ends next
 
     def _end_all(self) -> None:
         """Give workers, whose sockets have closed too, a moment, then kill what is left."""
