@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.serving.entry.results import ResultEncoder
@@ -16,7 +16,7 @@ PLAIN: list[Any] = [
     [1, 2.5, "ä"],
     {"a": {"b": [True, False, None]}},
     (1, (2, 3)),
-    {1: "a", 2.5: "b", None: "c", True: "d"},
+    {1: "a", 2.5: "b", None: "c", False: "d"},
     "text",
     0,
     1e300,
@@ -36,6 +36,7 @@ def test_the_bytes_are_those_of_json_dumps(value: Any) -> None:
     assert encoded(value) == json.dumps(value)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | st.floats(),
@@ -91,11 +92,15 @@ def test_other_texts_are_no_reason_to_warn(text: str) -> None:
         ("np.float64(1.5)", "1.5"),
         ("{'a': np.array([1.0, np.nan])}", '{"a": [1.0, null]}'),
         ("{np.int64(1): 2}", '{"1": 2}'),
-        ("np.array(['2020-01-02T03:04:05.5', 'NaT'], 'datetime64[ns]')",
-         '["2020-01-02T03:04:05.500000", null]'),
+        (
+            "np.array(['2020-01-02T03:04:05.5', 'NaT'], 'datetime64[ns]')",
+            '["2020-01-02T03:04:05.500000", null]',
+        ),
         ("np.array([])", "[]"),
-        ("pd.DataFrame({'a': [1, 2], 'b': ['x', None]})",
-         '[{"a": 1, "b": "x"}, {"a": 2, "b": null}]'),
+        (
+            "pd.DataFrame({'a': [1, 2], 'b': ['x', None]})",
+            '[{"a": 1, "b": "x"}, {"a": 2, "b": null}]',
+        ),
         ("pd.Series([1, 2])", "[1, 2]"),
         ("[pd.Timestamp('2020-01-02'), pd.NaT, pd.NA]", '["2020-01-02T00:00:00", null, null]'),
         ("pd.Series(['a', 'b']).value_counts().to_dict()", '{"a": 1, "b": 1}'),

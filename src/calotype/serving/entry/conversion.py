@@ -42,7 +42,9 @@ def unfit_argument(error: BaseException, code: CodeType | None) -> Refusal | Non
     if place is not None or not names:  # the script itself, or nothing of the decorators
         return None
     # Items of a list have the name of their list.
-    path = ".".join(name for name, before in zip(names, ["", *names], strict=False) if name != before)
+    path = ".".join(
+        name for name, before in zip(names, ["", *names], strict=False) if name != before
+    )
     return bad_request(
         f"The value of {path!r} does not fit the schema of this service: {_reason(error)}. "
         "See /swagger.json for the schema and an example."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -31,7 +31,9 @@ class MultiValues(Mapping[str, Value], Generic[Value]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._values!r})"
 
-    def get(self, name: str, default: Any = None, type: Callable[[Value], Any] | None = None) -> Any:
+    def get(
+        self, name: str, default: Any = None, type: Callable[[Value], Any] | None = None
+    ) -> Any:
         """Return the first value, through `type` if given; `default` when that fails."""
         if name not in self._values:
             return default
@@ -106,7 +108,8 @@ class HeaderLines(MutableMapping[str, str]):
 
     def extend(self, lines: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """Add lines."""
-        for name, value in lines.items() if isinstance(lines, Mapping) else lines:
+        pairs = lines.items() if isinstance(lines, Mapping) else lines
+        for name, value in cast("Iterable[tuple[str, object]]", pairs):
             self.add(name, value)
 
     def getlist(self, name: str) -> list[str]:

@@ -83,7 +83,9 @@ class AMLRequest:
     def cookies(self) -> MultiValues[str]:
         """The cookies."""
         pairs = (item.partition("=") for item in self.headers.get("Cookie", "").split(";"))
-        return MultiValues((name.strip(), value.strip(' "')) for name, found, value in pairs if found)
+        return MultiValues(
+            (name.strip(), value.strip(' "')) for name, found, value in pairs if found
+        )
 
     @property
     def data(self) -> bytes:

@@ -61,7 +61,7 @@ class EntryScript:
         self._responses: tuple[type, ...] = (AMLResponse,)
 
     @classmethod
-    def load(  # noqa: PLR0913 - the surroundings of a script
+    def load(
         cls,
         path: Path,
         *,
