@@ -229,7 +229,7 @@ def run(Inputs, GlobalParameters):
 
 
 @pytest.mark.parametrize("orient", ["records", "split", "index", "columns", "values"])
-def test_pandas_in_each_orientation(load: Any, orient: str) -> None:
+def test_pandas_in_each_orientation(load: Any, orient: Any) -> None:
     import pandas as pd
 
     loaded = load(

@@ -102,13 +102,13 @@ def json_value(value: Any) -> Any:
     Raises:
         TypeError: it has no form in JSON.
     """
-    kind = type(value).__module__.partition(".")[0]
-    if kind == "pandas" and not isinstance(value, datetime.datetime):
+    package = type(value).__module__.partition(".")[0]
+    is_time = isinstance(value, datetime.datetime)  # those of pandas are such too
+    if package == "pandas" and not is_time:
         return _value_of_pandas(value)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
-        # As nanoseconds, times would become plain integers.
-        return (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).tolist()
+        return _value_of_numpy(value)
     match value:
         case datetime.date() | datetime.time():  # a datetime is a date
             return None if value != value else value.isoformat()  # noqa: PLR0124 - NaT of pandas
@@ -120,6 +120,11 @@ def json_value(value: Any) -> Any:
             return list(cast("set[Any]", value))
         case _:
             raise _no_form("result", value)
+
+
+def _value_of_numpy(value: Any) -> Any:
+    # As nanoseconds, times would become plain integers.
+    return (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).tolist()
 
 
 def _value_of_pandas(value: Any) -> Any:
