@@ -209,7 +209,7 @@ def test_wrong_names_are_refused(tmp_path: Path, body: Any, message: str) -> Non
         (
             made.STRING,
             [1],
-            "Input 'x': expected string of shape (any). Got integer among the texts.",
+            "expected string of shape (any). Got integer among the texts.",
         ),
         (made.STRING, [None], "Got null among the texts."),
         (made.STRING, [["a"]], "Got shape (1, 1)."),

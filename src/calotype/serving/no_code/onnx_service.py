@@ -161,10 +161,11 @@ class OnnxService:
 
     def _feeds_by_name(self, body: bytes) -> Feeds:
         parsed = json_object(body)
-        inner = parsed.get("data")
         known = {one.name for one in self._inputs}
-        within = type(inner) is dict and ("data" not in known or known <= inner.keys())
-        named: dict[str, Any] = inner if within else parsed
+        named, within = parsed, False
+        inner = parsed.get("data")
+        if type(inner) is dict and ("data" not in known or known <= inner.keys()):
+            named, within = inner, True
         if not named.keys() <= known:
             raise _unknown(named, known)
         # The names' own quotation marks, and those of the `data` around them; more are in values.
