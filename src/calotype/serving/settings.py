@@ -74,6 +74,9 @@ class ServiceSettings(Parameters):
     body_timeout_s: float = Field(
         default=60.0, gt=0, description="408 when the body takes longer to arrive."
     )
+    write_timeout_s: float = Field(
+        default=60.0, gt=0, description="Closed when a caller takes longer to read an answer."
+    )
     idle_timeout_s: float = Field(
         default=75.0, gt=0, description="A connection without a request is closed after that."
     )

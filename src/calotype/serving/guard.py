@@ -1,0 +1,126 @@
+"""What one process lets its connections do: limits, one sweep over all of them, and counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from http import HTTPStatus
+from typing import Protocol
+
+from calotype.serving.exchange import Headers
+from calotype.serving.refusals import Refusal
+from calotype.serving.settings import ServiceSettings
+
+MAX_PIPELINED = 100  # one read of 256 KB could hold 14,000 requests otherwise
+LINGER_S = 2.0
+_MAX_REQUEST_ID = 100
+
+
+class Connection(Protocol):
+    """What the sweep needs of a connection."""
+
+    def check(self, now_s: float) -> None:
+        """End the connection if it is overdue at `now_s` of the loop's clock."""
+        ...
+
+
+class Guard:
+    """The limits of one process and the connections that are held to them.
+
+    One timer looks at all connections: a timer for each request would cost more than parsing it.
+
+    Attributes:
+        refused: how many requests were turned away before the app saw them, by status.
+        closed: how many connections were ended without an answer, by reason: `silent`, `idle`,
+            `slow reader`, `too many`.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.refused: Counter[int] = Counter()
+        self.closed: Counter[str] = Counter()
+        self.connections: set[Connection] = set()
+        # Those above the limit still get a 503, as long as they are few themselves.
+        self.max_surplus = 16 + settings.max_connections // 10
+        shortest = min(
+            settings.header_timeout_s,
+            settings.body_timeout_s,
+            settings.idle_timeout_s,
+            settings.write_timeout_s,
+        )
+        self._interval_s = min(1.0, shortest / 4)
+        self._timer: asyncio.TimerHandle | None = None
+        self._default_headers: Headers = []
+        self._default_lines = b""
+
+    def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
+        """Watch a connection, and return how many there are above the limit."""
+        self.connections.add(connection)
+        if self._timer is None:
+            self._timer = loop.call_later(self._interval_s, self._sweep, loop)
+        return len(self.connections) - self.settings.max_connections
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now_s = loop.time()
+        for connection in tuple(self.connections):
+            connection.check(now_s)
+        self._timer = None
+        if self.connections:  # an idle service wakes up for nothing
+            self._timer = loop.call_later(self._interval_s, self._sweep, loop)
+
+    def default_lines(self, headers: Headers) -> bytes:
+        """Return the server's own headers, such as `date`, as lines.
+
+        Args:
+            headers: uvicorn's list, which is replaced by a new one every second.
+        """
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_lines = header_lines(headers)
+        return self._default_lines
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Return headers as they stand on the wire."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of an answer; a status without a standard phrase gets none."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+def refusal_answer(refusal: Refusal, *, defaults: bytes, sent: Headers, close: bool) -> bytes:
+    """Return a whole answer on the wire, for a request that the app does not answer.
+
+    Args:
+        refusal: status, sentence and further headers.
+        defaults: lines of headers that every answer has.
+        sent: the headers that came with the request, as far as they were read.
+        close: whether the connection ends with this answer.
+    """
+    request_id = _request_id(sent)
+    content = {"status_code": refusal.status, "message": refusal.message, "request_id": request_id}
+    body = json.dumps(content).encode("ascii")
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode("ascii")),
+        *(header for header in refusal.headers if header[0] != b"connection"),
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    return b"".join([status_line(refusal.status), defaults, header_lines(headers), b"\r\n", body])
+
+
+def _request_id(sent: Headers) -> str:
+    given = next((value for name, value in sent if name == b"x-request-id"), b"")
+    if 0 < len(given) <= _MAX_REQUEST_ID and given.isascii():
+        return given.decode("ascii")
+    return str(uuid.uuid4())
