@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -125,11 +126,11 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 CLOSE = "Connection: close"
 
 
-def assert_refused(answer: bytes, status: int, phrase: str) -> dict[str, Any]:
+def assert_refused(answer: bytes, status: int) -> dict[str, Any]:
     """Check the one refusal in `answer`, to its last byte, and return its content."""
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    assert lines[0] == f"HTTP/1.1 {status} {phrase}"
+    assert lines[0] == f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
     assert "content-type: application/json" in lines
     assert "connection: close" in lines
     assert f"content-length: {len(body)}" in lines
@@ -178,11 +179,12 @@ def test_a_bad_request_waits_for_the_answers_before_it(serve: Serve, app: Echo) 
     with server.connect() as connection:
         connection.sendall(get("/held") + get("/b") + b"nonsense\r\n\r\n")
         wait_until(lambda: server.guard.refused[400] == 1, "the refusal")
+        wait_until(lambda: app.seen == ["/held"], "the first request")
         app.open_gate()
         answers, _, refusal = read_all(connection).partition(b"HTTP/1.1 400")
     assert answers.count(b"HTTP/1.1 200 OK") == 2
     assert answers.index(b"GET /held 0") < answers.index(b"GET /b 0")
-    assert_refused(b"HTTP/1.1 400" + refusal, 400, "Bad Request")
+    assert_refused(b"HTTP/1.1 400" + refusal, 400)
 
 
 def test_too_many_pipelined_requests_get_503(serve: Serve, app: Echo) -> None:
@@ -190,6 +192,7 @@ def test_too_many_pipelined_requests_get_503(serve: Serve, app: Echo) -> None:
     with server.connect() as connection:
         connection.sendall(get("/held") + get("/") * 200)
         wait_until(lambda: server.guard.refused[503] == 1, "the refusal")
+        wait_until(lambda: app.seen == ["/held"], "the first request")
         app.open_gate()
         answer = read_all(connection)
     assert answer.count(b"HTTP/1.1 200 OK") == 100
@@ -198,7 +201,7 @@ def test_too_many_pipelined_requests_get_503(serve: Serve, app: Echo) -> None:
 
 def test_slow_headers_get_408(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
-    content = assert_refused(server.exchange(b"GET / HT"), 408, "Request Timeout")
+    content = assert_refused(server.exchange(b"GET / HT"), 408)
     assert "headers" in content["message"]
     assert server.guard.refused == {408: 1}
 
@@ -223,7 +226,7 @@ def test_slow_headers_of_a_further_request_get_408(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
     answer = server.exchange(get("/") + b"GET /b HTTP/1.1\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert_refused(answer[answer.index(b"HTTP/1.1 408") :], 408, "Request Timeout")
+    assert_refused(answer[answer.index(b"HTTP/1.1 408") :], 408)
 
 
 def test_a_silent_connection_is_closed_without_an_answer(serve: Serve) -> None:
@@ -242,7 +245,7 @@ def test_an_idle_connection_is_closed_without_an_answer(serve: Serve) -> None:
 def test_a_slow_body_gets_408_and_the_app_is_told(serve: Serve, app: Echo) -> None:
     server = serve(body_timeout_s=0.05)
     request = post("/score", b"").replace(b"Length: 0", b"Length: 10")
-    content = assert_refused(server.exchange(request + b"123"), 408, "Request Timeout")
+    content = assert_refused(server.exchange(request + b"123"), 408)
     assert "body" in content["message"]
     wait_until(lambda: app.gone == ["/score"], "the news for the app")
 
@@ -267,31 +270,29 @@ def test_a_slow_reader_is_cut_off(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "status", "phrase"),
+    ("request_bytes", "status"),
     [
-        (get("/", "A: " + "x" * 1_000_000), 431, "Request Header Fields Too Large"),
-        (get("/", "A: " + "x" * 70_000), 431, "Request Header Fields Too Large"),
-        (get("/", *[f"A{i}: b" for i in range(2000)]), 431, "Request Header Fields Too Large"),
-        (get("/", *[f"A{i}: b" for i in range(100)]), 431, "Request Header Fields Too Large"),
-        (get("/" + "u" * 9000), 414, "Request-URI Too Long"),
-        (get("/" + "u" * 1_000_000), 414, "Request-URI Too Long"),
+        (get("/", "A: " + "x" * 1_000_000), 431),
+        (get("/", "A: " + "x" * 70_000), 431),
+        (get("/", *[f"A{i}: b" for i in range(2000)]), 431),
+        (get("/", *[f"A{i}: b" for i in range(100)]), 431),
+        (get("/" + "u" * 9000), 414),
+        (get("/" + "u" * 1_000_000), 414),
         (
             b"POST /score HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: "
             + b"x" * 1_000_000,
             431,
-            "Request Header Fields Too Large",
         ),
         (
             b"POST /score HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;a=" + b"x" * 1_000_000,
             431,
-            "Request Header Fields Too Large",
         ),
     ],
     ids=["1 MB", "70 kB", "2000", "101", "url", "long url", "trailer", "extension"],
 )
-def test_heads_have_limits(serve: Serve, request_bytes: bytes, status: int, phrase: str) -> None:
+def test_heads_have_limits(serve: Serve, request_bytes: bytes, status: int) -> None:
     server = serve()
-    assert_refused(server.exchange(request_bytes), status, phrase)
+    assert_refused(server.exchange(request_bytes), status)
     assert server.guard.refused == {status: 1}
 
 
@@ -302,7 +303,7 @@ def test_a_long_header_in_small_pieces_is_refused(serve: Serve) -> None:
         sent = 0
         while not server.guard.refused and sent < 1 << 20:
             sent += connection.send(b"x" * 1000)
-        assert_refused(read_all(connection), 431, "Request Header Fields Too Large")
+        assert_refused(read_all(connection), 431)
 
 
 def test_a_body_of_a_request_may_be_larger_than_its_head(serve: Serve) -> None:
@@ -316,7 +317,7 @@ def test_a_body_of_a_request_may_be_larger_than_its_head(serve: Serve) -> None:
 def test_a_body_over_the_limit_is_refused_before_it_is_read(serve: Serve, app: Echo) -> None:
     server = serve(max_body_bytes=1000)
     head = post("/score", b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 1001")
-    content = assert_refused(server.exchange(head), 413, "Request Entity Too Large")
+    content = assert_refused(server.exchange(head), 413)
     assert "1,000" in content["message"]
     assert app.seen == []
 
@@ -324,7 +325,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(serve: Serve, app: E
 def test_what_follows_a_refused_body_is_no_request(serve: Serve, app: Echo) -> None:
     server = serve(max_body_bytes=1000)
     hidden = get("/hidden") * 100
-    assert_refused(server.exchange(post("/score", hidden)), 413, "Request Entity Too Large")
+    assert_refused(server.exchange(post("/score", hidden)), 413)
     assert app.seen == []
 
 
@@ -336,7 +337,7 @@ def test_chunked_bodies_are_counted(serve: Serve, app: Echo) -> None:
         head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + chunk * 2 + b"0\r\n\r\n"
     ).endswith(b"POST /score 1000")
     answer = server.exchange(head + chunk * 2 + b"1\r\nx\r\n0\r\n\r\n" + get("/hidden"))
-    assert_refused(answer, 413, "Request Entity Too Large")
+    assert_refused(answer, 413)
     assert app.seen.count("/hidden") == 0
 
 
@@ -400,7 +401,7 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_requests_get_400(serve: Serve, app: Echo, name: str) -> None:
     server = serve()
-    assert_refused(server.exchange(MALFORMED[name].encode("latin-1")), 400, "Bad Request")
+    assert_refused(server.exchange(MALFORMED[name].encode("latin-1")), 400)
     assert "/hidden" not in app.seen
     assert server.guard.refused == {400: 1}
 
@@ -408,12 +409,12 @@ def test_malformed_requests_get_400(serve: Serve, app: Echo, name: str) -> None:
 @pytest.mark.parametrize("line", ["CONNECT a:80 HTTP/1.1", "FOO /score HTTP/1.1"])
 def test_unknown_methods_get_405(serve: Serve, line: str) -> None:
     answer = serve().exchange(f"{line}\r\nHost: a\r\n\r\n".encode())
-    assert_refused(answer, 405, "Method Not Allowed")
+    assert_refused(answer, 405)
 
 
 def test_other_versions_get_505(serve: Serve) -> None:
     answer = serve().exchange(b"GET / HTTP/2.0\r\n\r\n")
-    assert_refused(answer, 505, "HTTP Version Not Supported")
+    assert_refused(answer, 505)
 
 
 def test_host_may_be_missing(serve: Serve) -> None:
@@ -491,7 +492,7 @@ def test_a_connection_too_many_gets_503(serve: Serve) -> None:
     server = serve(max_connections=3)
     connections = [server.connect() for _ in range(3)]
     wait_until(lambda: len(server.guard.connections) == 3, "three connections")
-    content = assert_refused(server.exchange(get("/")), 503, "Service Unavailable")
+    content = assert_refused(server.exchange(get("/")), 503)
     assert "max_connections" in content["message"]
     connections.pop().close()
     wait_until(lambda: len(server.guard.connections) < 3, "one connection less")
@@ -504,7 +505,7 @@ def test_a_flood_of_connections_is_cut_off(serve: Serve) -> None:
     server = serve(max_connections=10)
     connections = [server.connect() for _ in range(60)]
     wait_until(lambda: server.guard.closed["too many"] == 33, "the flood's end")  # 60 - 10 - 17
-    assert len(server.guard.connections) <= 27
+    wait_until(lambda: len(server.guard.connections) == 27, "the others")
     for connection in connections:
         connection.close()
     wait_until(lambda: not server.guard.connections, "no connections")
