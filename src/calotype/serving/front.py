@@ -73,7 +73,9 @@ class FrontSettings:
     @classmethod
     def of_document(cls, document: dict[str, Any]) -> FrontSettings:
         """Return what `to_document` was made of."""
-        return cls(**{**document, "service": ServiceSettings.of(document["service"])})
+        service = ServiceSettings.of(document["service"])
+        rest = {name: value for name, value in document.items() if name != "service"}
+        return cls(service, **rest)
 
 
 @runtime_checkable
@@ -204,7 +206,7 @@ class Front:
     async def _watch_certificate(self) -> None:
         """Take a renewed certificate within a second, and warn once a day before it ends."""
         while self._tls is not None:
-            if warning := self._tls.warning():
+            if warning := self._tls.warning:
                 self._journal.write(warning, level="warning")
             for _ in range(_WARN_EVERY_S):
                 await asyncio.sleep(1.0)

@@ -200,6 +200,12 @@ def jwks(keys: PublicKeys) -> dict[str, Any]:
     }
 
 
+def keys_of(document: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:
+    """Return the keys of a document that `jwks` made."""
+    keys = {key["kid"]: OKPAlgorithm.from_jwk(key) for key in document["keys"]}
+    return {name: key for name, key in keys.items() if isinstance(key, Ed25519PublicKey)}
+
+
 def signing_key(path: Path) -> Ed25519PrivateKey:
     """Read the signing key in `path`, or make one there that only its owner may read.
 

@@ -45,8 +45,6 @@ class ImageService:
         progress: is told about doubtful choices.
     """
 
-    methods: Final = frozenset({"POST"})
-
     def __init__(
         self,
         model: ImageModel | str | Path,
@@ -60,6 +58,7 @@ class ImageService:
         progress: Progress = SILENCE,
     ) -> None:
         self.state: State = "starting"
+        self.methods = frozenset({"POST"})
         self.contract = ServiceContract()
         self.settings = settings
         self._model = model
