@@ -75,7 +75,7 @@ FORGED = {
     "another key": signed(Ed25519PrivateKey.generate()),
     "unknown kid": signed(kid="other"),
     "HMAC with the public key": signed("public" * 8, algorithm="HS256"),
-    "no signature": jwt.encode(CLAIMS, None, algorithm="none").encode(),
+    "no signature": jwt.encode(CLAIMS, "", algorithm="none").encode(),
     "another issuer": signed(iss="somebody"),
     "no audience": signed(aud=None),
     "no end": signed(exp=None),
