@@ -228,7 +228,7 @@ class Front:
     async def _watch_certificate(self) -> None:
         """Take a renewed certificate within a second, and warn once a day before it ends."""
         while self._tls is not None:
-            if warning := self._tls.warning():
+            if warning := self._tls.warning:
                 self._journal.write(warning, level="warning")
             for _ in range(_WARN_EVERY_S):
                 await asyncio.sleep(1.0)
