@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import Peer, answer_rounds
+from serve_processes import Tree, undisturbed
 
 _SINGLE_S = 2.0
 
@@ -30,10 +31,13 @@ class Direct(Peer):
     def __init__(self, kind: str, model: Path, photographs: Path) -> None:
         super().__init__(kind, [__file__, kind, str(model), str(photographs)])
         self.rounds: list[dict[str, Any]] = []
+        self.disturbed = 0
 
     def measure(self) -> None:
-        """Run one round and keep it."""
-        self.rounds.append(self.round())
+        """Run one round, again while strangers disturb it, and keep it."""
+        measured, is_disturbed = undisturbed(self.round, Tree(self._process.pid))
+        self.rounds.append(measured)
+        self.disturbed += is_disturbed
 
     def median(self, name: str) -> float:
         """Return the median over the rounds."""

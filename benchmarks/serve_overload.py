@@ -50,6 +50,12 @@ class Overload:
     refused_max_ms: float
     late_p99_ms: float
 
+    @property
+    def strange(self) -> int:
+        """How many requests got neither 200 nor 503."""
+        known = self.statuses.get("200", 0) + self.statuses.get("503", 0)
+        return sum(self.statuses.values()) - known + self.unanswered
+
 
 def offer(port: int, path: str, payloads: Payloads, *, rate: float, seconds: float) -> Overload:
     """Offer requests to a server of this machine.

@@ -6,14 +6,21 @@ A mark in their environment finds those too that left the family, as daemons do.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MARK = "CALOTYPE_BENCHMARK_SERVER"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
+QUIET_SHARE = 0.1  # of the machine, for all that is neither server nor load
+_TRIES = 3
 _END_S = 10.0  # a server that has not drained by then is killed
 
 
@@ -69,11 +76,11 @@ class Tree:
 
     Args:
         pid: of the first one.
-        mark: the value of `MARK` in its environment.
+        mark: the value of `MARK` in its environment; empty when it has none.
     """
 
-    def __init__(self, pid: int, mark: str) -> None:
-        self._mark = f"{MARK}={mark}".encode()
+    def __init__(self, pid: int, mark: str = "") -> None:
+        self._mark = f"{MARK}={mark}".encode() if mark else None
         self._known: dict[int, int] = {}
         self._root = pid
 
@@ -121,6 +128,8 @@ class Tree:
                 continue  # ended meanwhile
 
     def _is_marked(self, pid: int) -> bool:
+        if self._mark is None:
+            return False
         try:
             return self._mark in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
         except OSError:  # ended, or another user's
@@ -142,6 +151,53 @@ def machine_busy_s() -> float:
     with (_PROC / "stat").open(encoding="ascii") as file:
         user, nice, system, _, _, _, _, steal = map(int, file.readline().split()[1:9])
     return (user + nice + system + steal) / _TICKS_PER_S
+
+
+def own_cpu_s() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+class Watch:
+    """How much of the machine strangers take, from its making on.
+
+    Args:
+        tree: the server, when it runs already.
+    """
+
+    def __init__(self, tree: Tree | None = None) -> None:
+        self._before = tree.living() if tree else {}
+        self._own_s = own_cpu_s()
+        self._started_s = time.perf_counter()
+        self._busy_s = machine_busy_s()
+
+    def server_s(self, tree: Tree) -> float:
+        """Return the processor time that the server has used since."""
+        return cpu_s_between(self._before, tree.living())
+
+    def others(self, tree: Tree) -> float:
+        """Return the share of all cores that neither the server nor we and our children took."""
+        known_s = self.server_s(tree) + own_cpu_s() - self._own_s
+        others_s = machine_busy_s() - self._busy_s - known_s
+        passed_s = time.perf_counter() - self._started_s
+        return max(0.0, others_s) / passed_s / (os.cpu_count() or 1)
+
+
+def undisturbed(run: Callable[[], T], tree: Tree) -> tuple[T, bool]:
+    """Run until strangers took less than a tenth of the machine meanwhile, three times at most.
+
+    Returns:
+        What the last run gave, and whether it was disturbed too.
+    """
+    watch = Watch(tree)
+    result = run()
+    for _ in range(_TRIES - 1):
+        if watch.others(tree) <= QUIET_SHARE:
+            return result, False
+        watch = Watch(tree)
+        result = run()
+    return result, watch.others(tree) > QUIET_SHARE
 
 
 def _all_processes() -> dict[int, Process]:

@@ -54,77 +54,79 @@ def _reference(programs: Path, script: Path, model: Path, workers: int) -> tuple
 
 
 def image_peer(peer: str, model: Path, environments: Path) -> Recipe:
-    """One of `IMAGE_PEERS` with the image model, installed when it is not there yet."""
-    return IMAGE_PEERS[peer](serve_environments.programs_of(peer, environments), model)
+    """One of `IMAGE_PEERS` with the image model, installed when it is not there yet.
 
-
-def _of_script(name: str, programs: Path, model: Path, kind: str, health: str) -> Recipe:
-    command = (str(programs / "python"), str(SCRIPTS / f"{name}_photograph.py"), "{port}")
-    path = "/predict" if name == "litserve" else "/score"
-    payloads = image_payloads(model, kind)
-    return Recipe(name, command, payloads, path, health, _environment(model, programs))
-
-
-def _azml(programs: Path, model: Path) -> Recipe:
-    workers = os.cpu_count() or 1
-    command = _reference(programs, SCRIPTS / "azml_photograph.py", model, workers)
-    payloads = image_payloads(model, "bytes")
-    return Recipe("azml", command, payloads, environment=_environment(model, programs))
-
-
-def _litserve(programs: Path, model: Path) -> Recipe:
-    return _of_script("litserve", programs, model, "base64", "/health")
-
-
-def _bentoml(programs: Path, model: Path) -> Recipe:
-    command = (
-        *(str(programs / "bentoml"), "serve", "bentoml_photograph:Photographs"),
-        *("--working-dir", str(SCRIPTS), "--host", "127.0.0.1", "--port", "{port}"),
-    )
-    environment = _environment(model, programs) | {"BENTOML_HOME": str(WORK / "bentoml")}
-    payloads = image_payloads(model, "multipart")
-    return Recipe("bentoml", command, payloads, "/score", "/readyz", environment)
-
-
-def _mlserver(programs: Path, model: Path) -> Recipe:
-    folder = WORK / "mlserver"
-    folder.mkdir(parents=True, exist_ok=True)
-    served = {"name": "photographs", "implementation": "mlserver_photograph.Photographs"}
-    (folder / "model-settings.json").write_text(json.dumps(served), encoding="utf-8")
-    # It has no option for the port of its gRPC and metrics listeners but these; 0 takes free ones.
-    settings = {
-        "MLSERVER_HOST": "127.0.0.1",
-        "MLSERVER_HTTP_PORT": "{port}",
-        "MLSERVER_GRPC_PORT": "0",
-        "MLSERVER_METRICS_PORT": "0",
-        "MLSERVER_PARALLEL_WORKERS": str(os.cpu_count() or 1),
-    }
-    variables = [f"{name}={value}" for name, value in settings.items()]
-    command = ("env", *variables, str(programs / "mlserver"), "start", str(folder))
-    payloads = image_payloads(model, "v2")
-    path, health = "/v2/models/photographs/infer", "/v2/health/ready"
-    return Recipe("mlserver", command, payloads, path, health, _environment(model, programs))
-
-
-def _ray(programs: Path, model: Path) -> Recipe:
-    return _of_script("ray", programs, model, "bytes", "")
-
-
-def _environment(model: Path, programs: Path) -> dict[str, str]:
-    return {
+    Those that end in `-single` do without the batching that their documentation recommends: where
+    batches gain nothing, on a processor, they may be the faster ones.
+    """
+    package, _, single = peer.partition("-")
+    programs = serve_environments.programs_of(package, environments)
+    environment = {
         "BENCHMARK_MODEL": str(model),
+        "BENCHMARK_BATCH": "1" if single else "8",
         "PYTHONPATH": str(SCRIPTS),
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "BENTOML_HOME": str(WORK / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "RAY_USAGE_STATS_ENABLED": "0",
         "ORT_DISABLE_TELEMETRY": "1",
     }
+    return IMAGE_PEERS[peer](peer, programs, model, environment)
 
 
-IMAGE_PEERS: Mapping[str, Callable[[Path, Path], Recipe]] = {
+def _azml(name: str, programs: Path, model: Path, environment: Mapping[str, str]) -> Recipe:
+    workers = os.cpu_count() or 1
+    command = _reference(programs, SCRIPTS / "azml_photograph.py", model, workers)
+    return Recipe(name, command, image_payloads(model, "bytes"), environment=environment)
+
+
+def _litserve(name: str, programs: Path, model: Path, environment: Mapping[str, str]) -> Recipe:
+    command = (str(programs / "python"), str(SCRIPTS / "litserve_photograph.py"), "{port}")
+    payloads = image_payloads(model, "base64")
+    return Recipe(name, command, payloads, "/predict", "/health", environment)
+
+
+def _bentoml(name: str, programs: Path, model: Path, environment: Mapping[str, str]) -> Recipe:
+    service = "SinglePhotographs" if name.endswith("-single") else "Photographs"
+    command = (
+        *(str(programs / "bentoml"), "serve", f"bentoml_photograph:{service}"),
+        *("--working-dir", str(SCRIPTS), "--host", "127.0.0.1", "--port", "{port}"),
+    )
+    payloads = image_payloads(model, "multipart")
+    return Recipe(name, command, payloads, "/score", "/readyz", environment)
+
+
+def _mlserver(name: str, programs: Path, model: Path, environment: Mapping[str, str]) -> Recipe:
+    folder = WORK / "mlserver"
+    folder.mkdir(parents=True, exist_ok=True)
+    served = {"name": "photographs", "implementation": "mlserver_photograph.Photographs"}
+    (folder / "model-settings.json").write_text(json.dumps(served), encoding="utf-8")
+    settings = {
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_HTTP_PORT": "{port}",
+        "MLSERVER_GRPC_PORT": "0",  # a free one
+        "MLSERVER_METRICS_PORT": "0",
+        "MLSERVER_PARALLEL_WORKERS": str(os.cpu_count() or 1),
+    }
+    variables = [f"{variable}={value}" for variable, value in settings.items()]
+    command = ("env", *variables, str(programs / "mlserver"), "start", str(folder))
+    payloads = image_payloads(model, "v2")
+    path, health = "/v2/models/photographs/infer", "/v2/health/ready"
+    return Recipe(name, command, payloads, path, health, environment)
+
+
+def _ray(name: str, programs: Path, model: Path, environment: Mapping[str, str]) -> Recipe:
+    command = (str(programs / "python"), str(SCRIPTS / "ray_photograph.py"), "{port}")
+    return Recipe(name, command, image_payloads(model, "bytes"), "/score", "", environment)
+
+
+IMAGE_PEERS: Mapping[str, Callable[[str, Path, Path, Mapping[str, str]], Recipe]] = {
     "azml": _azml,
     "litserve": _litserve,
+    "litserve-single": _litserve,
     "bentoml": _bentoml,
+    "bentoml-single": _bentoml,
     "mlserver": _mlserver,
     "ray": _ray,
+    "ray-single": _ray,
 }

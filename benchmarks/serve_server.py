@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import resource
 import socket
 import subprocess
 import time
@@ -17,12 +16,10 @@ from types import TracebackType
 
 import serve_load
 from serve_load import CHECKED, Load, Payloads
-from serve_processes import MARK, Memory, Tree, cpu_s_between, machine_busy_s
+from serve_processes import MARK, Memory, Tree, Watch, undisturbed
 
 _START_S = 120.0
 _IDLE_S = 1.0
-_QUIET_SHARE = 0.1  # of the machine, for all that is neither server nor load
-_TRIES = 3
 
 
 class ServerFailed(Exception):
@@ -57,18 +54,13 @@ class Measured:
     Attributes:
         cpu_us: processor time for each answer, in microseconds, of all processes of the server.
         memory: right after the load.
-        others: share of the machine that went to strangers.
+        is_disturbed: whether strangers took more than a tenth of the machine.
     """
 
     load: Load
     cpu_us: float
     memory: Memory
-    others: float
-
-    @property
-    def is_disturbed(self) -> bool:
-        """Whether strangers took more than a tenth of the machine."""
-        return self.others > _QUIET_SHARE
+    is_disturbed: bool
 
 
 class Server:
@@ -101,7 +93,7 @@ class Server:
                 env=environment | dict(recipe.environment) | {MARK: mark},
                 start_new_session=True,
             )
-        self._tree = Tree(self._process.pid, mark)
+        self.tree = Tree(self._process.pid, mark)
         try:
             self._wait(started_s)
         except BaseException:
@@ -138,16 +130,23 @@ class Server:
     def idle_memory(self) -> Memory:
         """Return the memory of all processes once nothing has happened for a second."""
         time.sleep(_IDLE_S)
-        return self._tree.memory()
+        return self.tree.memory()
 
     def measure(self, connections: int, seconds: float) -> Measured:
         """Load it; again, up to three times in all, while strangers disturb the measurement."""
-        measured = self._measure_once(connections, seconds)
-        for _ in range(_TRIES - 1):
-            if not measured.is_disturbed:
-                break
-            measured = self._measure_once(connections, seconds)
-        return measured
+
+        def run() -> tuple[Load, float]:
+            watch = Watch(self.tree)
+            load = self.send(connections, seconds)
+            return load, watch.server_s(self.tree)
+
+        (load, server_s), is_disturbed = undisturbed(run, self.tree)
+        return Measured(
+            load=load,
+            cpu_us=server_s / max(load.requests, 1) * 1e6,
+            memory=self.tree.memory(),
+            is_disturbed=is_disturbed,
+        )
 
     def send(self, connections: int, seconds: float) -> Load:
         """Load it without measuring."""
@@ -161,22 +160,8 @@ class Server:
 
     def close(self) -> None:
         """End all its processes."""
-        self._tree.end()
+        self.tree.end()
         self._process.wait()
-
-    def _measure_once(self, connections: int, seconds: float) -> Measured:
-        before, busy_s, started_s = self._tree.living(), machine_busy_s(), time.perf_counter()
-        ours_s = _own_cpu_s()
-        load = self.send(connections, seconds)
-        passed_s = time.perf_counter() - started_s
-        server_s = cpu_s_between(before, self._tree.living())
-        others_s = machine_busy_s() - busy_s - server_s - (_own_cpu_s() - ours_s)
-        return Measured(
-            load=load,
-            cpu_us=server_s / max(load.requests, 1) * 1e6,
-            memory=self._tree.memory(),
-            others=max(0.0, others_s) / passed_s / (os.cpu_count() or 1),
-        )
 
     def _wait(self, started_s: float) -> None:
         while time.perf_counter() - started_s < _START_S:
@@ -216,11 +201,6 @@ class Server:
         log = self._log.read_text(encoding="utf-8", errors="replace")
         tail = "\n".join(log.splitlines()[-20:])
         return ServerFailed(f"{self.recipe.name}: {what}\n{tail}")
-
-
-def _own_cpu_s() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _free_port() -> int:

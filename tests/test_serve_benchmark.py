@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,7 +18,7 @@ import serve_load
 import serve_overload
 import serve_recipes
 from serve_load import Payloads
-from serve_processes import Process, cpu_s_between, descendants, parse_stat
+from serve_processes import MARK, Process, Tree, cpu_s_between, descendants, parse_stat
 from serve_report import Goal, Sample, find, goals_table, p99_of, rate_of, ratio, summarize, table
 
 WRK = """Running 5s test @ http://127.0.0.1:5001/score
@@ -153,6 +154,29 @@ def test_cpu_time_counts_new_processes_and_those_with_a_reused_number():
     assert cpu_s_between(before, after) == 6.0
 
 
+def test_tree_finds_and_ends_children_and_daemons():
+    # The inner shell leaves: its `sleep` has another parent and another session afterwards.
+    script = "sleep 60 & sh -c 'setsid sleep 61 &'; echo ready; wait"
+    command = ["env", f"{MARK}=test-{os.getpid()}", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        tree = Tree(process.pid, f"test-{os.getpid()}")
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            assert len(tree.living()) == 3
+            assert tree.memory().rss_mb > tree.memory().pss_mb > 0
+        finally:
+            tree.end()
+        assert process.wait() != 0
+    assert tree.living() == {}
+
+
+def test_open_loop_counts_what_is_neither_good_nor_refused():
+    statuses = {"200": 5, "503": 9, "502": 2, "20": 1}
+    got = serve_overload.Overload(50.0, 5.0, statuses, 0, 3, 1.0, 1.0, 1.0, 1.0, 0.1)
+    assert got.strange == 6
+
+
 def test_percentile_of_few_values():
     assert serve_overload.percentile([], 0.99) == 0.0
     assert serve_overload.percentile([3.0, 1.0, 2.0], 0.5) == 2.0
@@ -160,9 +184,10 @@ def test_percentile_of_few_values():
 
 
 def test_every_image_peer_can_be_installed_and_has_its_handler():
-    assert set(serve_recipes.IMAGE_PEERS) == set(serve_environments.REQUIREMENTS)
-    for peer in serve_recipes.IMAGE_PEERS:
-        assert (serve_recipes.SCRIPTS / f"{peer}_photograph.py").is_file()
+    packages = {peer.removesuffix("-single") for peer in serve_recipes.IMAGE_PEERS}
+    assert packages == set(serve_environments.REQUIREMENTS)
+    for package in packages:
+        assert (serve_recipes.SCRIPTS / f"{package}_photograph.py").is_file()
 
 
 class _EveryThird(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""BentoML: the JPEG is the body, adaptive batches of up to eight, a worker for each core."""
+"""BentoML: a form with a JPEG, a worker for each core, adaptive batches of up to eight or none."""
 
 # pyright: basic, reportMissingImports=false
 
@@ -18,3 +18,13 @@ class Photographs:
     @bentoml.api(batchable=True, max_batch_size=8, max_latency_ms=60_000)
     def score(self, images: list[Image.Image]) -> list[dict[str, Any]]:
         return self.model.score([self.model.prepare(image) for image in images])
+
+
+@bentoml.service(workers=os.cpu_count(), traffic={"timeout": 60})
+class SinglePhotographs:
+    def __init__(self):
+        self.model = PhotographModel()
+
+    @bentoml.api
+    def score(self, images: Image.Image) -> dict[str, Any]:
+        return self.model.score([self.model.prepare(images)])[0]

@@ -1,4 +1,4 @@
-"""Ray Serve: the JPEG is the body, batches of up to eight, a replica for each core."""
+"""Ray Serve: the JPEG is the body, a replica for each core, batches of up to eight or none."""
 
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 
@@ -18,13 +18,17 @@ from starlette.requests import Request
 class Photographs:
     def __init__(self):
         self.model = PhotographModel()
+        self.is_batching = int(os.environ["BENCHMARK_BATCH"]) > 1
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.01)
-    async def score(self, contents: list[bytes]) -> list[dict]:
+    async def score_batch(self, contents: list[bytes]) -> list[dict]:
         return self.model.score([self.model.read(content) for content in contents])
 
     async def __call__(self, request: Request) -> dict:
-        return await self.score(await request.body())  # pyright: ignore[reportReturnType]
+        content = await request.body()
+        if self.is_batching:
+            return await self.score_batch(content)  # pyright: ignore[reportReturnType]
+        return self.model.score([self.model.read(content)])[0]
 
 
 if __name__ == "__main__":

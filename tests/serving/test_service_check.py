@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,7 +53,7 @@ class Behaviour:
 
 
 @contextmanager
-def serve(behaviour: Behaviour, certificate: trustme.LeafCert | None = None) -> Iterator[str]:
+def serve(behaviour: Behaviour, certificate: trustme.LeafCert | None = None) -> Generator[str]:
     """Serve on loopback; give the scoring URI."""
     scheme = "https" if certificate else "http"
     documents = Documents(behaviour.contract, name="checked", base=BaseAddress(scheme, "localhost"))

@@ -201,12 +201,12 @@ def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Depl
                 "(--threads)."
             )
         return replace(deployment, model=model)
-    from calotype.serving.no_code.sklearn_service import script_for
+    from calotype.serving.no_code.sklearn_script import script_for
 
-    script, folder, environment = script_for(Path(model), allow_pickle=allow_pickle)
-    made = _of_script(deployment, script, None, folder)
+    entry = script_for(Path(model), allow_pickle=allow_pickle)
+    made = _of_script(deployment, entry.script, None, entry.model_dir)
     assert made.script is not None
-    return replace(made, script=replace(made.script, environment=environment))
+    return replace(made, script=replace(made.script, environment=dict(entry.environment)))
 
 
 def _of_script(

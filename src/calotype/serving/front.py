@@ -79,8 +79,9 @@ class FrontSettings:
     @classmethod
     def of_document(cls, document: dict[str, Any]) -> FrontSettings:
         """Return what `to_document` was made of."""
-        fields: dict[str, Any] = {**document, "service": ServiceSettings.of(document["service"])}
-        return cls(**fields)
+        service = ServiceSettings.of(document["service"])
+        rest = {name: value for name, value in document.items() if name != "service"}
+        return cls(service, **rest)
 
 
 @runtime_checkable

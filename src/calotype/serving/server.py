@@ -81,6 +81,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # or uvicorn wraps the app once more
             timeout_keep_alive=round(settings.idle_timeout_s),
         )
         self._config.load()

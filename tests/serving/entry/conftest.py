@@ -23,6 +23,10 @@ from calotype.serving.refusals import Refusal
 _CONTRACTS = "calotype.serving.openapi.script_contract"
 
 
+def _contract_of(run: Callable[..., Any]) -> dict[str, Any] | None:
+    return {"input": run.__name__} if hasattr(run, "__wrapped__") else None
+
+
 class Loaded:
     """A script that has been loaded, and its log."""
 
@@ -68,7 +72,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.chdir(tmp_path)
     if importlib.util.find_spec(_CONTRACTS) is None:
         double = ModuleType(_CONTRACTS)
-        vars(double)["contract_of"] = lambda run: {"input": run.__name__}
+        vars(double)["contract_of"] = _contract_of
         monkeypatch.setitem(sys.modules, _CONTRACTS, double)
 
     def load_source(source: str, *, path: str = "src/score.py", **options: Any) -> Loaded:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.serving.entry.results import ResultEncoder
@@ -16,7 +16,7 @@ PLAIN: list[Any] = [
     [1, 2.5, "ä"],
     {"a": {"b": [True, False, None]}},
     (1, (2, 3)),
-    {1: "a", 2.5: "b", None: "c", True: "d"},
+    {1: "a", 2.5: "b", None: "c", False: "d"},
     "text",
     0,
     1e300,
@@ -36,6 +36,7 @@ def test_the_bytes_are_those_of_json_dumps(value: Any) -> None:
     assert encoded(value) == json.dumps(value)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | st.floats(),

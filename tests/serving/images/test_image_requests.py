@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +112,13 @@ def test_the_form_of_the_retired_score_script_is_taken(model: ImageModel) -> Non
     assert found["id"] == 7
 
 
-@pytest.mark.parametrize("wrap", [lambda row: {"data": row}, lambda row: row])
-def test_one_row_without_a_list_gives_one_object(model: ImageModel, wrap: Any) -> None:
-    found = answer(model, json_request(wrap({"image": base64_of(jpeg(1)), "id": 7})))
-    assert_is_of(found, model, jpeg(1))
-    assert found["id"] == 7
+def test_one_row_without_a_list_gives_one_object(model: ImageModel) -> None:
+    row = {"image": base64_of(jpeg(1)), "id": 7}
+    for content in ({"data": row}, row):
+        found = answer(model, json_request(content))
+        assert_is_of(found, model, jpeg(1))
+        assert found["id"] == 7
+    assert_is_of(answer(model, json_request({"data": row["image"]})), model, jpeg(1))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +248,13 @@ def test_the_imagenet_model_gives_the_scorers_bits_in_every_form(
                 )
 
     asyncio.run(run())
+
+
+def test_a_service_loads_nothing_that_it_does_not_need() -> None:
+    heavy = "{'pyarrow', 'pandas', 'torch', 'sklearn', 'scipy'}"
+    code = f"import sys, calotype.serving.images.image_service; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_contract_has_an_example_that_works(imagenet_model: ImageModel) -> None:

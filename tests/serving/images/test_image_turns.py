@@ -76,7 +76,8 @@ def test_what_waits_together_is_inferred_together(model: ImageModel) -> None:
             assert held.batch_sizes == [1, 2, 2, 2, 2, 2]
             right = service.scorer.predict([jpeg(n) for n in range(11)]).probabilities
             assert np.array([floats(one) for one in answers]).tobytes() == right.tobytes()
-            assert service.queue_depth == service.busy_runners == 0
+            assert service.queue_depth == 0
+            await until(lambda: service.busy_runners == 0)
 
     asyncio.run(run())
 
@@ -121,10 +122,14 @@ def test_a_large_request_does_not_hold_up_small_ones(model: ImageModel) -> None:
             large = later(service, listed(40))
             small = [later(service, image_request(jpeg(n))) for n in range(3)]
             await until(lambda: service.queue_depth == 4)
+            finished: list[asyncio.Task[Any]] = []
+            for task in (large, *small):
+                task.add_done_callback(finished.append)
             held.released.set()
-            await asyncio.gather(first, *small)
-            assert not large.done()
-            assert len(await large) == 40
+            await asyncio.gather(first, large, *small)
+            await until(lambda: len(finished) == 4)
+            assert finished == [*small, large]
+            assert len(large.result()) == 40
 
     asyncio.run(run())
 

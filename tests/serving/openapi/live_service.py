@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ def diabetes_model() -> Any:
 
 
 @contextmanager
-def serve(score: Callable[[Any], Any]) -> Iterator[str]:
+def serve(score: Callable[[Any], Any]) -> Generator[str]:
     """Serve a function of the parsed body; give the address without a path."""
     contract = ServiceContract.from_dict(contract_of(run_floats) or {})
     base = BaseAddress("http", "127.0.0.1")

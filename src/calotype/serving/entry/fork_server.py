@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from calotype.errors import ScriptFailed
@@ -61,7 +62,7 @@ class ForkServer:
 
     def run(self) -> None:
         """Obey until the other end closes, then end every worker."""
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _only_wake_up)
         signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
@@ -196,6 +197,10 @@ def _leave(code: int) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _only_wake_up(_number: int, _frame: FrameType | None) -> None:
+    """A signal without any handler rings no bell."""
 
 
 def _path(text: str | None) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -108,7 +108,8 @@ class HeaderLines(MutableMapping[str, str]):
 
     def extend(self, lines: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         """Add lines."""
-        for name, value in lines.items() if isinstance(lines, Mapping) else lines:
+        pairs = lines.items() if isinstance(lines, Mapping) else lines
+        for name, value in cast("Iterable[tuple[str, object]]", pairs):
             self.add(name, value)
 
     def getlist(self, name: str) -> list[str]:

@@ -15,9 +15,11 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 MOST_LINE_BYTES = 32 << 10
 _CUT = " … (cut)"
+_HALF_CHARACTERS = "".join(map(chr, range(0xD800, 0xDC00)))  # left when a pair is cut in two
 _WRITE_WAIT_S = 1.0  # for a reader that lags behind; then the line is dropped: scoring goes on
 
 
@@ -71,14 +73,13 @@ def _cut(message: str) -> str:
     if len(message) * 6 <= room or len(json.dumps(message)) <= room:
         return message
     escaped = json.dumps(message[:room])[1 : room - len(json.dumps(_CUT))]
-    # What the cut has left of an escape is at most \ud83d\ude0 of a surrogate pair.
-    for length in range(len(escaped), len(escaped) - 13, -1):
+    for length in range(len(escaped), len(escaped) - 6, -1):  # an escape has six characters
         try:
             kept: str = json.loads(f'"{escaped[:length]}"')
         except ValueError:
             continue
-        return kept + _CUT
-    raise AssertionError("an escape is at most twelve characters long")
+        return kept.rstrip(_HALF_CHARACTERS) + _CUT
+    raise AssertionError("an escape has at most six characters")
 
 
 class LineStream(io.TextIOBase):
@@ -182,7 +183,7 @@ class Printing:
         sys.stdout, sys.stderr = self._output, self._error
         # A handler of our own would make `logging.basicConfig` in the script do nothing. This keeps
         # the script's levels and formats, and lets a record keep its level and its line breaks.
-        logging.StreamHandler.emit = _emit_with(before[2])
+        setattr(logging.StreamHandler, "emit", _emit_with(before[2]))  # noqa: B010 - for pyright
 
     def uninstall(self) -> None:
         """Log what is left and give the streams back."""
@@ -197,19 +198,17 @@ class Printing:
         self._error.flush_parts(of_all=of_all)
 
 
-def _emit_with(
-    emit: Callable[[logging.StreamHandler[io.TextIOBase], logging.LogRecord], None],
-) -> Callable[[logging.StreamHandler[io.TextIOBase], logging.LogRecord], None]:
-    def emit_whole(
-        handler: logging.StreamHandler[io.TextIOBase], record: logging.LogRecord
-    ) -> None:
-        stream = handler.stream
-        if not isinstance(stream, LineStream):
-            emit(handler, record)
+_Emit = Callable[[Any, logging.LogRecord], None]
+
+
+def _emit_with(emit: _Emit) -> _Emit:
+    def emit_whole(self: Any, record: logging.LogRecord) -> None:
+        if not isinstance(self.stream, LineStream):
+            emit(self, record)
             return
         try:
-            stream.log(record.levelname.lower(), handler.format(record))
+            self.stream.log(record.levelname.lower(), self.format(record))
         except Exception:  # noqa: BLE001 - a script's formatter; logging never stops a script
-            handler.handleError(record)
+            self.handleError(record)
 
     return emit_whole

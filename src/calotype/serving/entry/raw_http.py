@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -69,7 +69,7 @@ class Model:
 _REQUEST = {"AMLRequest": AMLRequest, "rawhttp": rawhttp}
 _RESPONSE = {"AMLResponse": AMLResponse}
 # `azureml.core` is among them because libraries that find `azureml` look for it, and fail without.
-_MODULES: dict[str, dict[str, object]] = {
+_MODULES: dict[str, Mapping[str, object]] = {
     "azureml": {},
     "azureml.contrib": {},
     "azureml.contrib.services": {},

@@ -110,7 +110,7 @@ class AMLResponse:
 
     def set_cookie(self, key: str, value: str = "", **attributes: Any) -> None:
         """Add a cookie; attributes as `max_age`, `path`, `httponly`."""
-        cookie = SimpleCookie[str]()
+        cookie = SimpleCookie()
         cookie[key] = value
         for name, setting in {"path": "/", **attributes}.items():
             if setting is not None and setting is not False:

@@ -26,7 +26,7 @@ class ResultEncoder:
     """Writes results as `json.dumps` does, byte for byte, with null for NaN and Infinity.
 
     Beside the types of JSON it takes arrays and scalars of numpy, frames and series of pandas
-    (a frame as a list of records), dates and times in ISO 8601, decimals, sets, and bytes in base64.
+    (a frame as a list of records), dates and times in ISO 8601, decimals, sets, bytes in base64.
 
     Args:
         warn: told, once, about what callers will not like.
@@ -55,7 +55,7 @@ class ResultEncoder:
         except (ValueError, TypeError):  # NaN, a key that is no text, or a type without a form
             return json.dumps(self._cleaned(value, set())).encode("ascii")
         finally:
-            self._markers.clear()  # it forgets nothing when it fails: a later list would be circular
+            self._markers.clear()  # kept after a failure, they would make a later list circular
 
     def _made_once(self) -> Callable[[Any, int], Iterable[str]]:
         """Return an encoder that is ready to use; `json.dumps` makes a new one for each call."""
@@ -102,31 +102,44 @@ def json_value(value: Any) -> Any:
     Raises:
         TypeError: it has no form in JSON.
     """
-    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
-    if pandas is not None:
-        if value is pandas.NA or value is pandas.NaT:
-            return None
-        if isinstance(value, pandas.DataFrame):
-            return value.to_dict(orient="records")
-        if isinstance(value, pandas.Series | pandas.Index):
-            return value.tolist()
+    package = type(value).__module__.partition(".")[0]
+    is_time = isinstance(value, datetime.datetime)  # those of pandas are such too
+    if package == "pandas" and not is_time:
+        return _value_of_pandas(value)
+    numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
-        if value.dtype.kind == "M":  # nanoseconds would become plain integers
-            value = value.astype("datetime64[us]")
-        return value.tolist()
+        return _value_of_numpy(value)
     match value:
         case datetime.date() | datetime.time():  # a datetime is a date
-            return value.isoformat()
+            return None if value != value else value.isoformat()  # noqa: PLR0124 - NaT of pandas
         case Decimal():
             return float(value)
         case bytes() | bytearray():
             return base64.b64encode(value).decode("ascii")
         case set() | frozenset():
             return list(cast("set[Any]", value))
-        case Mapping():
-            return dict(cast("Mapping[Any, Any]", value))
         case _:
-            raise TypeError(f"a result of type {type(value).__name__} has no form in JSON")
+            raise _no_form("result", value)
+
+
+def _value_of_numpy(value: Any) -> Any:
+    # As nanoseconds, times would become plain integers.
+    return (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).tolist()
+
+
+def _value_of_pandas(value: Any) -> Any:
+    pandas = sys.modules["pandas"]
+    if isinstance(value, pandas.DataFrame):
+        return value.to_dict(orient="records")
+    if isinstance(value, pandas.Series | pandas.Index):
+        return value.tolist()
+    if value is pandas.NA:
+        return None
+    raise _no_form("result", value)
+
+
+def _no_form(what: str, value: object) -> TypeError:
+    return TypeError(f"a {what} of type {type(value).__name__} has no form in JSON")
 
 
 def _key(key: Any) -> Any:
@@ -139,7 +152,7 @@ def _key(key: Any) -> Any:
         return _key(key.item())
     if isinstance(key, datetime.date):
         return key.isoformat()
-    raise TypeError(f"a key of type {type(key).__name__} has no form in JSON")
+    raise _no_form("key", key)
 
 
 def _is_json(text: str) -> bool:

@@ -28,7 +28,7 @@ class _Worker:
     """A worker with the requests that it holds, oldest first."""
 
     link: WorkerLink
-    held: collections.deque[Pending] = field(default_factory=lambda: collections.deque())
+    held: collections.deque[Pending] = field(default_factory=collections.deque[Pending])
     is_leaving: bool = False
 
 

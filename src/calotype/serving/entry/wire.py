@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import marshal
 import struct
-from typing import Final, Literal
+from typing import Final
 
 from calotype.serving.exchange import Answer, Headers, Request
 from calotype.serving.refusals import Refusal
@@ -17,11 +17,14 @@ from calotype.serving.refusals import Refusal
 FRAME: Final = struct.Struct("<BHIIf")
 """Kind, status, length of the first part, length of the second, milliseconds of scoring."""
 
-READY, FAILED, ANSWER, REFUSAL, REQUEST = range(5)
-Kind = Literal[0, 1, 2, 3, 4]
+READY: Final = 0
+FAILED: Final = 1
+ANSWER: Final = 2
+REFUSAL: Final = 3
+REQUEST: Final = 4
 
 
-def frame(kind: Kind, status: int, head: bytes, body: bytes, elapsed_ms: float = 0.0) -> bytes:
+def frame(kind: int, status: int, head: bytes, body: bytes, elapsed_ms: float = 0.0) -> bytes:
     """Return one frame as bytes."""
     return b"".join((FRAME.pack(kind, status, len(head), len(body), elapsed_ms), head, body))
 

@@ -1,0 +1,1 @@
+"""Services without a script: ONNX files of any kind, and scikit-learn models."""
