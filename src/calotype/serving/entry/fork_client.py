@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype.errors import ScriptFailed
-from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR
+from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR, FAREWELL_S
 
-_GONE_S: Final = 5.0  # a fork server gives its workers two of them
+_GONE_S: Final = 3.0  # for a fork server itself, when its workers have gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +146,15 @@ class ForkClient:
         with contextlib.suppress(OSError):  # it has gone, and so have its workers
             self._control.sendall(json.dumps({"kill": pid}).encode() + b"\n")
 
-    async def close(self) -> None:
-        """End the fork server and its workers."""
+    async def close(self, *, farewell_s: float = FAREWELL_S) -> None:
+        """End the fork server and its workers, who get `farewell_s` before they are killed."""
         self._is_closing = True
         self._loop.remove_reader(self._control.fileno())
+        with contextlib.suppress(OSError):  # it has gone already
+            self._control.sendall(json.dumps({"farewell": farewell_s}).encode() + b"\n")
         self._control.close()
         try:
-            await asyncio.to_thread(self._process.wait, _GONE_S)
+            await asyncio.to_thread(self._process.wait, farewell_s + _GONE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)

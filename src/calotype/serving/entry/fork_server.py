@@ -7,6 +7,7 @@ JSON object a line:
     {"script": …}              the first line: what to import
     {"fork": number}           a worker, with its end of a socket pair
     {"kill": pid}              end a worker that hangs
+    {"farewell": seconds}      how long workers may take to end when the socket has closed
     <- {"imported": true} or {"failed": message, "trace": …}
     <- {"forked": number, "pid": pid}, {"died": pid, "code": …, "signal": …, "peak_bytes": …}
 
@@ -31,7 +32,7 @@ from typing import Any, Final
 from calotype.errors import ScriptFailed
 from calotype.serving.entry.script import EntryScript
 
-_FAREWELL_S: Final = 2.0  # for a worker's own exit handlers
+FAREWELL_S: Final = 2.0  # for a worker's own exit handlers
 _MOST_DESCRIPTORS: Final = 64
 CONTROL_DESCRIPTOR: Final = "CALOTYPE_CONTROL_FD"
 
@@ -56,6 +57,7 @@ class ForkServer:
         self._children: set[int] = set()
         self._descriptors: list[int] = []
         self._unread = b""
+        self._farewell_s = FAREWELL_S
         self._bell, self._rung = socket.socketpair()
         self._bell.setblocking(False)
         self._rung.setblocking(False)
@@ -93,6 +95,8 @@ class ForkServer:
                 self._import(command)
             elif "fork" in command:
                 self._fork(command["fork"])
+            elif "farewell" in command:
+                self._farewell_s = command["farewell"]
             elif command.get("kill") in self._children:
                 os.kill(command["kill"], signal.SIGKILL)
         return True
@@ -162,7 +166,7 @@ class ForkServer:
 
     def _end_all(self) -> None:
         """Give workers, whose sockets have closed too, a moment, then kill what is left."""
-        deadline_s = time.monotonic() + _FAREWELL_S
+        deadline_s = time.monotonic() + self._farewell_s
         while self._children and time.monotonic() < deadline_s:
             self._reap()
             time.sleep(0.01)

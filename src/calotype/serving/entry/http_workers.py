@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from calotype.serving.entry.fork_client import ForkConfiguration
+from calotype.serving.entry.fork_server import FAREWELL_S
 from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
 from calotype.serving.front import FrontSettings
 from calotype.serving.journal import Journal
@@ -40,7 +41,12 @@ class HttpWorkers:
             shared=(listener.fileno(), self._counters),
         )
         self._supervisor = Supervisor(
-            configuration, workers=workers, observer=self, journal=journal
+            configuration,
+            workers=workers,
+            observer=self,
+            journal=journal,
+            # They drain by themselves, and only then end.
+            farewell_s=limits.drain_timeout_s + FAREWELL_S,
         )
         self._meters = [Meter(self._counters, number) for number in range(workers)]
         self._watcher: asyncio.Task[None] | None = None

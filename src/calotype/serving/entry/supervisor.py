@@ -11,6 +11,7 @@ import orjson
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import wire
 from calotype.serving.entry.fork_client import Death, ForkClient, ForkConfiguration
+from calotype.serving.entry.fork_server import FAREWELL_S
 from calotype.serving.journal import Journal
 
 _SETTLED_S: Final = 10.0  # who lives that long did not die of its start
@@ -93,6 +94,7 @@ class Supervisor:
         workers: how many.
         observer: who gives them something to do.
         journal: where deaths are told.
+        farewell_s: what a worker may still take when it was told to end.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class Supervisor:
         workers: int,
         observer: Observer,
         journal: Journal,
+        farewell_s: float = FAREWELL_S,
     ) -> None:
+        self._farewell_s = farewell_s
         self.observer = observer
         self.restarts = 0
         self._configuration = configuration
@@ -159,7 +163,7 @@ class Supervisor:
         for link in self._links.values():
             link.close()
         if self._client is not None:
-            await self._client.close()
+            await self._client.close(farewell_s=self._farewell_s)
 
     def kill(self, link: WorkerLink) -> None:
         """End a worker that hangs; another takes its place."""
@@ -293,7 +297,7 @@ class Supervisor:
     async def _close_when_idle(self, client: ForkClient, links: list[WorkerLink]) -> None:
         while any(link.transport and not link.transport.is_closing() for link in links):
             await asyncio.sleep(0.05)
-        await client.close()
+        await client.close(farewell_s=self._farewell_s)
 
     def _later(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
