@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import os
@@ -91,7 +92,7 @@ class Program:
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the lines of one kind in the log."""
         lines = [line for line in self.log_text().splitlines() if line.startswith("{")]
-        return [event for event in map(json.loads, lines) if event["event"] == name]
+        return [event for event in map(json.loads, lines) if event.get("event") == name]
 
     def processes(self) -> list[int]:
         """Return the pids of it and of all that it started, the orphans too."""
@@ -158,6 +159,8 @@ def launched(
     *,
     variables: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    prefix: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Generator[Program]:
     """Start `calotype serve`, and do not wait; whatever is left of it at the end is killed."""
     mark = uuid.uuid4().hex
@@ -165,12 +168,13 @@ def launched(
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command("serve", *arguments),
+            [*prefix, *command("serve", *arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment(mark, variables),
             cwd=directory or folder,
+            pass_fds=descriptors,
         ) as process,
     ):
         program = Program(process, log, mark)
@@ -187,6 +191,8 @@ def serving(
     *arguments: object,
     variables: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    prefix: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Generator[Program]:
     """Run `calotype serve` on a free port; at the end it must stop cleanly and leave nothing.
 
@@ -195,9 +201,18 @@ def serving(
         arguments: of `serve`, beside the port.
         variables: of its environment, beside this process's.
         directory: where it runs; `folder` if None.
+        prefix: a command that runs it, such as `setpriv` with its options.
+        descriptors: further open files that it gets.
     """
     asked = ("--port", 0, *arguments)
-    with launched(folder, asked, variables=variables, directory=directory) as program:
+    with launched(
+        folder,
+        asked,
+        variables=variables,
+        directory=directory,
+        prefix=prefix,
+        descriptors=descriptors,
+    ) as program:
         program.facts = _first_document(program)
         yield program
         code = program.stop()
@@ -221,3 +236,25 @@ def _first_document(program: Program) -> dict[str, Any]:
         except json.JSONDecodeError:
             assert part, f"it ended with {program.process.wait()}: {program.log_text()}"
     raise AssertionError(f"not ready within {START_S} s: {program.log_text()}")
+
+
+def ended(folder: Path, *arguments: object) -> tuple[int, str, str]:
+    """Run `calotype serve` that cannot start; return exit code, standard output and log."""
+    with launched(folder, arguments) as program:
+        output, _ = program.process.communicate(timeout=START_S)
+        assert not program.processes()
+        return program.process.returncode, output.decode(), program.log_text()
+
+
+def check_error(reply: Reply, status: int) -> str:
+    """Check that an answer is an error as the contract has it; return its message."""
+    assert (reply.status, reply.reason) == (status, http.HTTPStatus(status).phrase)
+    assert reply.headers["content-type"] == "application/json"
+    document = reply.json
+    assert set(document) == {"status_code", "message", "request_id"}
+    assert document["status_code"] == status
+    assert document["request_id"] == reply.headers["x-request-id"]
+    message = document["message"]
+    assert "Traceback" not in message
+    assert str(SOURCES) not in message
+    return message
