@@ -74,8 +74,10 @@ def address(nginx: str, folder: Path, tls: ssl.SSLContext) -> Generator[str]:
         assert configuration.count("127.0.0.1:5001") == configuration.count(":8443") == 1
         ready = configuration.replace(":5001", f":{behind[1]}").replace(":8443", f":{in_front}")
         (folder / "nginx.conf").write_text(ready)
-        options = ["-p", str(folder), "-c", "nginx.conf", "-e", "nginx-error.log"]
-        proxy = subprocess.Popen([nginx, *options, "-g", "daemon off;"], cwd=folder)
+        # Started by root, its workers would be nobody, who may not enter a test's folder.
+        further = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+        options = ["-p", str(folder), "-c", "nginx.conf", "-e", "nginx-error.log", "-g", further]
+        proxy = subprocess.Popen([nginx, *options], cwd=folder)
         yield _when_open(proxy, in_front, folder)
     finally:
         for process in filter(None, (proxy, service)):
