@@ -1,6 +1,6 @@
 """The scoring service against its peers: requests per second, latencies, processor time, memory.
 
-    python benchmarks/serve.py                        # everything: about half an hour
+    python benchmarks/serve.py                        # everything: about twenty minutes
     python benchmarks/serve.py diabetes --short       # one workload, one short round
     python benchmarks/serve.py images --peers litserve,ray --out figures.json
 

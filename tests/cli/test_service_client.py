@@ -100,7 +100,8 @@ def test_what_is_given_goes_before_what_the_service_says(published: Callable[[An
 
 
 def test_a_service_of_images_is_recognised(published: Callable[[Any], str]) -> None:
-    uri = published(swagger(consumes=["application/octet-stream", "application/json"]))
+    forms = {"application/json": {}, "application/octet-stream": {}}
+    uri = published(swagger(requestBody={"content": forms}))
     assert "photo.jpg" in run("--uri", uri, "--language", "curl").stdout
 
 

@@ -32,6 +32,8 @@ class Reply:
 
 
 OK = Reply(200, b'["fine"]')
+HANG_UP = Reply(0, b"")
+"""Close the connection without an answer."""
 
 
 class RecordingServer:
@@ -63,6 +65,7 @@ class RecordingServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open, as those of the service do
     recorder: RecordingServer
 
     def do_POST(self) -> None:
@@ -70,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.recorder.calls.append(Call(time.monotonic(), self.path, headers, body))
         reply = self.recorder.replies.pop(0) if self.recorder.replies else OK
+        if reply is HANG_UP:
+            self.close_connection = True
+            return
         self.send_response(reply.status)
         if reply.retry_after:
             self.send_header("Retry-After", reply.retry_after)

@@ -47,5 +47,5 @@ def test_a_published_sample_works_over_tls(
 ) -> None:
     source = sample(language, secure_diabetes_service.uri)
     command = build(language, source, sources / f"secure-{language}" / FILES[language])
-    done = run(command, **{trusted_by: secure_diabetes_service.authority})
+    done = run(command, variables={trusted_by: secure_diabetes_service.authority})
     assert json.loads(done.stdout) == PUBLISHED, done.stderr

@@ -58,7 +58,7 @@ def describe(scoring_uri: str, *, credential: str | None = None) -> Description:
     try:
         document = json.loads(_fetch(place, credential))
         path = urlsplit(scoring_uri).path.rstrip("/").rpartition("/")[2]
-        return _read(document, f"/{path}")
+        return _read(document, f"/{path}", is_image=_takes_images(place, f"/{path}", credential))
     except urllib.error.HTTPError as error:
         error.close()
         raise _no_document(place, f"{error.code} {error.reason}") from error
@@ -76,16 +76,31 @@ def _fetch(place: str, credential: str | None) -> bytes:
         return response.read(_MAX_BYTES)
 
 
-def _read(document: dict[str, Any], path: str) -> Description:
+def _takes_images(place: str, path: str, credential: str | None) -> bool:
+    # Only from version 3 on can a document tell of bodies that are not JSON.
+    try:
+        document = json.loads(_fetch(f"{place}?version=3", credential))
+        return "application/octet-stream" in _post(document, path)["requestBody"]["content"]
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False  # a service with a document of its own may have version 2 alone
+    except LookupError:
+        return False
+
+
+def _post(document: dict[str, Any], path: str) -> dict[str, Any]:
     paths = document["paths"]
     # A prefix of the service's may stand before the path.
     posts = (paths[one]["post"] for one in paths if one.endswith(path) and "post" in paths[one])
-    post = next(posts, {})
-    consumes = post.get("consumes", document.get("consumes", []))
+    return next(posts, {})
+
+
+def _read(document: dict[str, Any], path: str, *, is_image: bool) -> Description:
+    post = _post(document, path)
     return Description(
         name=str(document["info"]["title"]),
         auth="key" if post.get("security", document.get("security")) else "none",
-        is_image="application/octet-stream" in consumes,
+        is_image=is_image,
         example=_example(document, post),
     )
 

@@ -191,22 +191,7 @@ class ScoringApp:
     def _note(self, request: Request, answer: Answer, total_ms: float) -> None:
         self._meter.end(answer.status, total_ms, request.timings)
         if self._journal.with_requests:
-            self._journal.request(
-                {
-                    "time": time.time(),
-                    "level": "info",
-                    "event": "request",
-                    "request_id": request.request_id,
-                    "client": request.client,
-                    "method": request.method,
-                    "path": request.path,
-                    "status": answer.status,
-                    "bytes_in": len(request.body),
-                    "bytes_out": len(answer.body),
-                    "total_ms": round(total_ms, 3),
-                    **{f"{stage}_ms": round(ms, 3) for stage, ms in request.timings.items()},
-                }
-            )
+            self._journal.request(request, answer, total_ms)
         if self._capture is not None and request.path.startswith("/score"):
             self._capture.keep(request, answer)
 

@@ -16,12 +16,11 @@ from calotype import errors
 from calotype.serving.entry.fork_client import ForkConfiguration
 from calotype.serving.front import Front, FrontSettings
 from calotype.serving.journal import Journal, JournalHandler
-from calotype.serving.metrics import Meter, shared_memory
+from calotype.serving.metrics import Meter
 from calotype.serving.server import listen
 
 if TYPE_CHECKING:
     from calotype.scoring.precision import PrecisionChoice
-    from calotype.serving.entry.supervisor import Frame, WorkerLink
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 0.5
@@ -156,7 +155,9 @@ def _runner(deployment: Deployment, listener: socket.socket, journal: Journal) -
         service = _model_service(deployment)
         return Front(deployment.front, service, listener, meter=Meter(), journal=journal)
     if limits.isolation == "none":
-        running: _Reloadable = HttpWorkers(deployment, script, listener, journal)
+        from calotype.serving.entry.http_workers import HttpWorkers
+
+        running: _Reloadable = HttpWorkers(deployment.front, script, listener, journal)
     else:
         from calotype.serving.entry.script_service import ScriptService
 
@@ -181,60 +182,6 @@ def _model_service(deployment: Deployment) -> Service:
         exact_decode=deployment.exact_decode,
         calibrated=deployment.is_calibrated,
     )
-
-
-class HttpWorkers:
-    """The workers of `--isolation none`: each speaks HTTP on the one listening socket."""
-
-    def __init__(
-        self,
-        deployment: Deployment,
-        script: ForkConfiguration,
-        listener: socket.socket,
-        journal: Journal,
-    ) -> None:
-        from calotype.serving.entry.supervisor import Supervisor
-
-        workers = deployment.front.service.workers
-        self._listener = listener
-        self._counters = shared_memory(workers)
-        configuration = replace(
-            script,
-            isolation="none",
-            settings=deployment.front.to_document(),
-            shared=(listener.fileno(), self._counters),
-        )
-        self._supervisor = Supervisor(
-            configuration, workers=workers, observer=self, journal=journal
-        )
-
-    async def start(self) -> None:
-        """Start all workers.
-
-        Raises:
-            ScriptFailed: with the trace.
-        """
-        await self._supervisor.start()
-
-    async def reload(self) -> None:
-        """Run the script as it is now; the old workers stay when it cannot be used."""
-        await self._supervisor.replace()
-
-    async def stop(self) -> None:
-        """Let the workers answer what they accepted, and end."""
-        self._listener.close()
-        await self._supervisor.stop()
-        os.close(self._counters)
-
-    def joined(self, link: WorkerLink) -> None:
-        """A worker takes connections by itself."""
-
-    def answered(self, link: WorkerLink, frame: Frame) -> None:
-        """Never called: these workers answer their callers themselves."""
-
-    def left(self, link: WorkerLink) -> None:
-        """Let a worker drain that is no longer wanted."""
-        link.close()
 
 
 class _Reloading:

@@ -24,7 +24,8 @@ _BUCKET = 600  # one for each bucket and one for what is above
 _TOTAL_MS = _BUCKET + len(BUCKETS_MS) + 1
 _STAGE = _TOTAL_MS + 1  # milliseconds and count of each stage
 _ACTIVE = _STAGE + 2 * len(STAGES)
-_ROW = _ACTIVE + 1
+_SINCE = _ACTIVE + 1  # when scoring in the process's own event loop began, 0: it is not
+_ROW = _SINCE + 1
 _STAGE_AT: Final = {name: _STAGE + 2 * index for index, name in enumerate(STAGES)}
 
 Gauge = tuple[str, str, Callable[[], float]]
@@ -43,8 +44,17 @@ class Meter:
         memory = mmap.mmap(-1, _ROW * 8) if descriptor is None else mmap.mmap(descriptor, 0)
         self._all = memoryview(memory).cast("d")
         self._own = self._all[row * _ROW : (row + 1) * _ROW]
-        self._own[_ACTIVE] = 0  # of a process that died here before
+        self._own[_ACTIVE] = self._own[_SINCE] = 0  # of a process that died here before
         self.gauges: list[Gauge] = []
+
+    @property
+    def scoring_since_s(self) -> float:
+        """When the process's event loop began to score, on `time.monotonic`; 0 when it does not."""
+        return self._own[_SINCE]
+
+    @scoring_since_s.setter
+    def scoring_since_s(self, value: float) -> None:
+        self._own[_SINCE] = value
 
     def begin(self) -> None:
         """Note that a request has arrived."""

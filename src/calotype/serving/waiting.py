@@ -50,6 +50,12 @@ class WaitingLine:
             raise refusals.line_full(self._most)
         self._line.append(pending)
 
+    def return_first(self, pending: Pending) -> None:
+        """Take a request back that a worker had and did not begin."""
+        pending.since_s = time.monotonic()
+        pending.is_taken = False
+        self._line.appendleft(pending)
+
     def next(self) -> Pending | None:
         """Return who is first and still wants an answer; None when nobody does."""
         while self._line:

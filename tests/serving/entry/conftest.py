@@ -23,8 +23,8 @@ from calotype.serving.refusals import Refusal
 _CONTRACTS = "calotype.serving.openapi.script_contract"
 
 
-def _contract_of(run: Callable[..., Any]) -> dict[str, Any]:
-    return {"input": run.__name__}
+def _contract_of(run: Callable[..., Any]) -> dict[str, Any] | None:
+    return {"input": run.__name__} if hasattr(run, "__wrapped__") else None
 
 
 class Loaded:

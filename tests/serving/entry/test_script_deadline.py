@@ -63,7 +63,7 @@ def test_requests_just_below_the_limit_never_hit_the_next_one(load: Any) -> None
 def test_a_late_alarm_does_nothing(tmp_path: Any) -> None:
     deadline = Deadline(LogLines(2))
     assert deadline.call(int, {}, 5) == 0
-    deadline._expire(14, None)  # pyright: ignore[reportPrivateUsage]
+    deadline._ring(14, None)  # pyright: ignore[reportPrivateUsage]
     assert not deadline.has_expired
 
 

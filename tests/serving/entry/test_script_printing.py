@@ -198,7 +198,7 @@ def test_standard_error_is_where_it_goes_by_default(tmp_path: Path) -> None:
     )
     code = (
         "from pathlib import Path; from calotype.serving.entry.script import EntryScript\n"
-        "script = EntryScript.load(Path('score.py')); script.init(); script.close()\n"
+        "EntryScript.load(Path('score.py')).close()\n"
         "print('given back')"
     )
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -185,6 +186,21 @@ def test_the_contract_comes_from_the_decorators(load: Any) -> None:
     contract = load(NUMPY).script.contract
     assert contract is not None
     json.dumps(contract)
+
+
+def test_a_script_that_cannot_be_described_scores_all_the_same(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("no such type")
+
+    load(NUMPY)  # the module is there now
+    name = "calotype.serving.openapi.script_contract"
+    monkeypatch.setattr(sys.modules[name], "contract_of", fail)
+    loaded = load(NUMPY)
+    assert loaded.script.contract is None
+    assert loaded.send('{"data": [[1, 2]]}').body == b"[3.0]"
+    assert "no such type" in loaded.messages("error")[0]
 
 
 def test_optional_parameters_and_headers(load: Any) -> None:

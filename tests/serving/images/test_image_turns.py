@@ -76,7 +76,8 @@ def test_what_waits_together_is_inferred_together(model: ImageModel) -> None:
             assert held.batch_sizes == [1, 2, 2, 2, 2, 2]
             right = service.scorer.predict([jpeg(n) for n in range(11)]).probabilities
             assert np.array([floats(one) for one in answers]).tobytes() == right.tobytes()
-            assert service.queue_depth == service.busy_runners == 0
+            assert service.queue_depth == 0
+            await until(lambda: service.busy_runners == 0)
 
     asyncio.run(run())
 

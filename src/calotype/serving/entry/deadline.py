@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -29,12 +31,13 @@ class Deadline:
 
     def __init__(self, lines: LogLines) -> None:
         self.has_expired = False
-        self._is_armed = False
         self._lines = lines
+        self._ends_s = math.inf  # when the time of the current call is up; inf: there is none
+        self._rings_s = math.inf  # when the alarm rings; inf: it is not set
 
     def install(self) -> None:
         """Take the alarm signal."""
-        signal.signal(signal.SIGALRM, self._expire)
+        signal.signal(signal.SIGALRM, self._ring)
 
     def call(self, function: Callable[..., Any], arguments: dict[str, Any], limit_s: float) -> Any:
         """Return what `function` returns.
@@ -47,22 +50,35 @@ class Deadline:
         # comes after the disarming does nothing, so that no later request is interrupted.
         try:
             try:
-                self._is_armed = True
-                signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+                self._ends_s = time.monotonic() + limit_s
+                if self._ends_s < self._rings_s:
+                    self._set(limit_s)
                 return function(**arguments)
             finally:
-                self._is_armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                self._ends_s = math.inf
         except Expired:
-            self._is_armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._ends_s = math.inf
             raise
 
-    def _expire(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._is_armed:
-            return
-        self.has_expired = True
-        if self._lines.is_writing:  # or the log would get half a line
-            signal.setitimer(signal.ITIMER_REAL, _AFTER_WRITING_S, _AGAIN_S)
-            return
-        raise Expired
+    def _set(self, delay_s: float) -> None:
+        self._rings_s = time.monotonic() + delay_s
+        signal.setitimer(signal.ITIMER_REAL, delay_s, _AGAIN_S)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        """Interrupt the call whose time is up, or come again when that of the current one is.
+
+        The alarm stays set from one call to the next, so that a call costs no system call: it
+        rings once in the length of a limit, mostly for nobody.
+        """
+        left_s = self._ends_s - time.monotonic()
+        if left_s == math.inf:  # nothing is running: the next call sets the alarm
+            self._rings_s = math.inf
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        elif left_s > 0:
+            self._set(left_s)
+        elif self._lines.is_writing:  # or the log would get half a line
+            self._set(_AFTER_WRITING_S)
+        else:
+            self._rings_s = 0.0  # it goes on ringing once a second until the call has ended
+            self.has_expired = True
+            raise Expired

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-import threading
 from typing import Any
 
-from calotype.serving.entry.main_thread_service import MainThreadService
+from calotype.serving.entry.inline_service import InlineService
 from calotype.serving.entry.script import EntryScript
 from calotype.serving.entry.worker import announce, ignore_terminal
 from calotype.serving.front import Front, FrontSettings
@@ -30,25 +28,17 @@ def serve_http(
     settings = FrontSettings.of_document(configuration["settings"])
     listening, counters = configuration["descriptors"]
     journal = Journal(settings.log_format, with_requests=settings.with_access_log)
-    service = MainThreadService(script, settings.service)
-    started = threading.Event()
+    meter = Meter(counters, number)
 
     async def serve() -> None:
         listener = socket.socket(fileno=listening)
-        front = Front(settings, service, listener, meter=Meter(counters, number), journal=journal)
+        service = InlineService(script, settings.service, meter)
+        front = Front(settings, service, listener, meter=meter, journal=journal)
         await front.start()
-        started.set()
         await _closed(connection)
         await front.stop()
 
-    thread = threading.Thread(target=run, args=(serve,), name="http")
-    # A signal must find the main thread, where the script's timeouts are.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-    thread.start()
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    started.wait()
-    service.work()
-    thread.join()
+    run(serve)
     journal.close()
 
 

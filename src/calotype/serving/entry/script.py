@@ -14,13 +14,7 @@ from typing import Any, NoReturn
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import conversion, raw_http
 from calotype.serving.entry.deadline import Deadline, Expired
-from calotype.serving.entry.inputs import (
-    InputError,
-    RawHttp,
-    WithHeaders,
-    input_of,
-    is_schema_decorated,
-)
+from calotype.serving.entry.inputs import InputError, RawHttp, WithHeaders, input_of
 from calotype.serving.entry.loading import import_script
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.raw_response import AMLResponse, answer_of
@@ -41,7 +35,7 @@ class EntryScript:
 
     Attributes:
         methods: the HTTP methods that `answer` takes; known after `init`.
-        contract: what the schema decorators declare, ready for JSON; None without them.
+        contract: what `run` declares about its input and output, ready for JSON, or None.
         is_raw_http: whether `run` is marked with `@rawhttp`.
         needs_headers: whether `run` sees the headers of a request.
     """
@@ -141,11 +135,19 @@ class EntryScript:
         self.methods = self._input.methods
         self.is_raw_http = RawHttp.methods == self.methods
         self.needs_headers = isinstance(self._input, RawHttp | WithHeaders)
-        if is_schema_decorated(self._run):
-            conversion.mend_dates()
-            self.contract = _contract_of(self._run)
+        conversion.mend_dates()
+        self.contract = self._described()
         self._responses = _response_types()
         self._deadline.install()
+
+    def _described(self) -> dict[str, Any] | None:
+        from calotype.serving.openapi.script_contract import contract_of
+
+        try:
+            return contract_of(self._run)
+        except Exception:  # noqa: BLE001 - a script can score without a description
+            self._lines.write("error", f"no Swagger for this script\n{traceback.format_exc()}")
+            return None
 
     def answer(self, request: Request, *, timeout_ms: int) -> Answer:
         """Score one request.
@@ -228,12 +230,6 @@ def _fail(expected: str, path: Path, error: BaseException) -> NoReturn:
         action=_READ_TRACE,
         trace="".join(traceback.format_exception(error)),
     ) from error
-
-
-def _contract_of(run: Callable[..., Any]) -> dict[str, Any] | None:
-    from calotype.serving.openapi.script_contract import contract_of
-
-    return contract_of(run)
 
 
 def _response_types() -> tuple[type, ...]:

@@ -20,6 +20,10 @@ from calotype.serving.settings import ServiceSettings
 from calotype.serving.waiting import Pending, WaitingLine
 
 _SWEEP_S: Final = 0.02
+# A worker of a script that is as fast as that has its next request lying ready: else it would wait
+# for this process after each one, longer than it works. One that dies has not begun that one.
+_FAST_MS: Final = 2.0
+_FORGETTING: Final = 0.05  # share of the latest request in the mean
 _GRACE_S: Final = 0.25  # a worker's own timer answers first, where Python can be interrupted
 
 
@@ -28,7 +32,7 @@ class _Worker:
     """A worker with the requests that it holds, oldest first."""
 
     link: WorkerLink
-    held: collections.deque[Pending] = field(default_factory=lambda: collections.deque())
+    held: collections.deque[Pending] = field(default_factory=collections.deque[Pending])
     is_leaving: bool = False
 
 
@@ -51,7 +55,9 @@ class ScriptService:
             configuration, workers=settings.workers, observer=self, journal=journal
         )
         self._workers: dict[WorkerLink, _Worker] = {}
-        self._free: list[_Worker] = []  # one entry for each further request that one may get
+        self._idle: list[_Worker] = []
+        self._most_held = settings.max_concurrent_requests
+        self._mean_ms = 2 * _FAST_MS  # of scoring, lately
         self._needs_headers = True
         self._contract = ServiceContract()
         self._methods = frozenset[str]()
@@ -124,10 +130,11 @@ class ScriptService:
         """Let the next free worker answer."""
         assert self._loop is not None
         pending = Pending(request, self._loop.create_future())
-        if self._free and not len(self._line):
-            self._give(self._free.pop(), pending)
-        else:
+        worker = self._worker_with_room() if not len(self._line) else None
+        if worker is None:
             self._line.join(pending)
+        else:
+            self._give(worker, pending)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         return await pending.future
@@ -140,20 +147,26 @@ class ScriptService:
         if facts["contract"] is not None:
             self._contract = ServiceContract.from_dict(facts["contract"])
         worker = self._workers[link] = _Worker(link)
-        for _ in range(self._settings.max_concurrent_requests):
-            self._next(worker)
+        self._fill(worker)
 
     def left(self, link: WorkerLink) -> None:
-        """Let a worker go; what a dead one held is answered 502."""
+        """Let a worker go; what a dead one was scoring is answered 502, others take the rest."""
         worker = self._workers[link]
         worker.is_leaving = True
-        self._free = [free for free in self._free if free is not worker]
-        if link.is_lost:
-            del self._workers[link]
-            for pending in worker.held:
-                _refuse(pending, refusals.worker_died())
-        elif not worker.held:
-            link.close()
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if not link.is_lost:
+            if not worker.held:
+                link.close()
+            return
+        del self._workers[link]
+        if worker.held:
+            _refuse(worker.held.popleft(), refusals.worker_died())
+        while worker.held:
+            self._line.return_first(worker.held.pop())
+        for other in list(self._idle):
+            self._idle.remove(other)
+            self._fill(other)
 
     def answered(self, link: WorkerLink, frame: Frame) -> None:
         """Pass an answer on, and give the worker its next request."""
@@ -161,25 +174,41 @@ class ScriptService:
         worker = self._workers[link]
         pending = worker.held.popleft()
         pending.request.timings["infer"] = elapsed_ms
+        self._take_note_of(elapsed_ms)
         if not pending.future.done():
             if kind == wire.ANSWER:
                 pending.future.set_result(wire.unpack_answer(status, head, body))
             else:
                 pending.future.set_exception(wire.unpack_refusal(status, head, body))
-        if worker.is_leaving:
-            if not worker.held:
-                link.close()
-            return
         if worker.held:
             worker.held[0].since_s = time.monotonic()  # its turn begins now
-        self._next(worker)
+        if not worker.is_leaving:
+            self._fill(worker)
+        elif not worker.held:
+            link.close()
 
-    def _next(self, worker: _Worker) -> None:
-        pending = self._line.next()
-        if pending is None:
-            self._free.append(worker)
-        else:
+    def _take_note_of(self, elapsed_ms: float) -> None:
+        self._mean_ms += _FORGETTING * (elapsed_ms - self._mean_ms)
+        ahead = 1 if self._mean_ms < _FAST_MS else 0
+        self._most_held = self._settings.max_concurrent_requests + ahead
+
+    def _worker_with_room(self) -> _Worker | None:
+        if self._idle:
+            return self._idle.pop()
+        if self._most_held == 1:
+            return None
+        least = min(self._workers.values(), key=_load, default=None)
+        return least if least is not None and _load(least) < self._most_held else None
+
+    def _fill(self, worker: _Worker) -> None:
+        """Give a worker what is waiting, as much as it may hold."""
+        while len(worker.held) < self._most_held:
+            pending = self._line.next()
+            if pending is None:
+                break
             self._give(worker, pending)
+        if not worker.held:
+            self._idle.append(worker)
 
     def _give(self, worker: _Worker, pending: Pending) -> None:
         worker.held.append(pending)
@@ -196,6 +225,10 @@ class ScriptService:
                 self._supervisor.kill(worker.link)
         is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
         self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _load(worker: _Worker) -> int:
+    return len(worker.held) if not worker.is_leaving else 1 << 30
 
 
 def _refuse(pending: Pending, refusal: refusals.Refusal) -> None:

@@ -17,6 +17,7 @@ from calotype.scoring.scorer import Scorer
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.images.alone import LARGEST_BYTES, open_alone
 from calotype.serving.images.contract import contract_of, sample_of
+from calotype.serving.images.freed_memory import give_back
 from calotype.serving.images.inputs import Inputs
 from calotype.serving.images.query import read_options
 from calotype.serving.images.runners import Infer, Runners
@@ -119,7 +120,9 @@ class ImageService:
         scorer = Scorer(self._model, limits=limits, **self._options)
         sample = sample_of(scorer.model)
         self.contract = contract_of(sample, scorer.predict(sample), self.settings)
-        return scorer, open_alone(scorer, largest_bytes=self._largest_bytes)
+        infer_alone = open_alone(scorer, largest_bytes=self._largest_bytes)
+        give_back()
+        return scorer, infer_alone
 
     async def score(self, request: Request) -> Answer:
         """Return the predictions for the images of a request.

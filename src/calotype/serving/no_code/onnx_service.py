@@ -19,6 +19,7 @@ from calotype.serving.no_code.onnx_contract import onnx_contract
 from calotype.serving.no_code.runners import Runners, RunOptions
 from calotype.serving.no_code.tensors import Array, TensorInput, tensor_input
 from calotype.serving.openapi.contract import ServiceContract
+from calotype.serving.openapi.schemas import plain
 from calotype.serving.refusals import Refusal, bad_request, internal_error, unprocessable
 from calotype.serving.service import State
 from calotype.serving.settings import ServiceSettings
@@ -235,4 +236,5 @@ def _missing(name: str) -> Refusal:
 def _unknown(given: dict[str, Any], known: set[str]) -> Refusal:
     name = next(name for name in given if name not in known)
     names = ", ".join(f"'{one}'" for one in sorted(known))
-    return bad_request(f"Expected {names}. Got '{name[:100]}', which the model does not take.")
+    got = plain(name[:100])
+    return bad_request(f"Expected {names}. Got '{got}', which the model does not take.")

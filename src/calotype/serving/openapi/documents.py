@@ -18,6 +18,7 @@ from calotype.serving.openapi.builders import (
 )
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.openapi.own_documents import OwnDocuments
+from calotype.serving.openapi.schemas import plain
 from calotype.serving.refusals import Refusal
 
 _BUILDERS: dict[str, Callable[[ServiceDescription, BaseAddress], Document]] = {
@@ -110,7 +111,7 @@ class Documents:
 
 
 def _unknown(version: str) -> str:
-    return f"Swagger version [{version[:20]}] is not valid. Supported versions: [2, 3, 3.1]."
+    return f"Swagger version [{plain(version[:20])}] is not valid. Supported versions: [2, 3, 3.1]."
 
 
 def _unsupported(number: str, versions: tuple[str, ...]) -> str:

@@ -20,6 +20,7 @@ from calotype.serving.no_code.sklearn_script import (
     SAFE_SUFFIX,
 )
 from calotype.serving.openapi.contract import Schema, ServiceContract
+from calotype.serving.openapi.schemas import plain
 from calotype.serving.openapi.script_contract import described_by
 from calotype.serving.refusals import Refusal, bad_request
 
@@ -145,7 +146,7 @@ def run(raw_data: str) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    return plain((str(error).splitlines() or [""])[0][:300])
 
 
 def _load_safely(path: Path) -> Any:

@@ -1,0 +1,87 @@
+"""The workers of `--isolation none`: each speaks HTTP on the one listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import replace
+from typing import Final
+
+from calotype.serving.entry.fork_client import ForkConfiguration
+from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
+from calotype.serving.front import FrontSettings
+from calotype.serving.journal import Journal
+from calotype.serving.metrics import Meter, shared_memory
+
+_GRACE_S: Final = 0.25  # a script's own timer answers first, where Python can be interrupted
+
+
+class HttpWorkers:
+    """Starts the workers, watches them, and lets them drain at the end."""
+
+    def __init__(
+        self,
+        front: FrontSettings,
+        script: ForkConfiguration,
+        listener: socket.socket,
+        journal: Journal,
+    ) -> None:
+        limits = front.service
+        workers = limits.workers
+        self._listener = listener
+        self._longest_s = limits.scoring_timeout_ms / 1000 + _GRACE_S
+        self._counters = shared_memory(workers)
+        configuration = replace(
+            script,
+            isolation="none",
+            settings=front.to_document(),
+            shared=(listener.fileno(), self._counters),
+        )
+        self._supervisor = Supervisor(
+            configuration, workers=workers, observer=self, journal=journal
+        )
+        self._meters = [Meter(self._counters, number) for number in range(workers)]
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start all workers.
+
+        Raises:
+            ScriptFailed: with the trace.
+        """
+        await self._supervisor.start()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def reload(self) -> None:
+        """Run the script as it is now; the old workers stay when it cannot be used."""
+        await self._supervisor.replace()
+
+    async def stop(self) -> None:
+        """Let the workers answer what they accepted, and end."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._listener.close()
+        await self._supervisor.stop()
+        os.close(self._counters)
+
+    async def _watch(self) -> None:
+        """End workers whose script cannot be interrupted."""
+        while True:
+            await asyncio.sleep(_GRACE_S)
+            now_s = time.monotonic()
+            for link in self._supervisor.ready:
+                since_s = self._meters[link.number].scoring_since_s
+                if since_s and now_s - since_s > self._longest_s and not link.was_killed:
+                    self._supervisor.kill(link)
+
+    def joined(self, link: WorkerLink) -> None:
+        """A worker takes connections by itself."""
+
+    def answered(self, link: WorkerLink, frame: Frame) -> None:
+        """Never called: these workers answer their callers themselves."""
+
+    def left(self, link: WorkerLink) -> None:
+        """Let a worker drain that is no longer wanted."""
+        link.close()
