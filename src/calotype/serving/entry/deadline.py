@@ -59,6 +59,9 @@ class Deadline:
         except Expired:
             self._ends_s = math.inf
             raise
+        finally:
+            if self.has_expired:
+                self._rings_s = math.inf  # the next call sets the alarm to its own time
 
     def _set(self, delay_s: float) -> None:
         self._rings_s = time.monotonic() + delay_s

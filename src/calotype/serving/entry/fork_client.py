@@ -148,9 +148,10 @@ class ForkClient:
 
     async def close(self) -> None:
         """End the fork server and its workers."""
-        self._is_closing = True
-        self._loop.remove_reader(self._control.fileno())
-        self._control.close()
+        if not self._is_closing:
+            self._is_closing = True
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
         try:
             await asyncio.to_thread(self._process.wait, _GONE_S)
         except subprocess.TimeoutExpired:

@@ -31,6 +31,7 @@ class HttpWorkers:
         limits = front.service
         workers = limits.workers
         self._listener = listener
+        self._patience_s = limits.drain_timeout_s + 1.0  # they answer what they accepted
         self._longest_s = limits.scoring_timeout_ms / 1000 + _GRACE_S
         self._counters = shared_memory(workers)
         configuration = replace(
@@ -63,7 +64,7 @@ class HttpWorkers:
         if self._watcher is not None:
             self._watcher.cancel()
         self._listener.close()
-        await self._supervisor.stop()
+        await self._supervisor.stop(patience_s=self._patience_s)
         os.close(self._counters)
 
     async def _watch(self) -> None:

@@ -16,6 +16,7 @@ from calotype.serving.journal import Journal
 _SETTLED_S: Final = 10.0  # who lives that long did not die of its start
 _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 10.0
+_PATIENCE_S: Final = 2.0
 
 Frame = tuple[int, int, bytes, bytes, float]
 
@@ -80,9 +81,9 @@ class WorkerLink(asyncio.Protocol):
         self.transport.write(data)
 
     def close(self) -> None:
-        """Let the worker end: it does when it has read this."""
-        if self.transport is not None:
-            self.transport.close()
+        """Let the worker end: it does when it has read that nothing follows."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
 
 
 class Supervisor:
@@ -109,6 +110,7 @@ class Supervisor:
         self._count = workers
         self._journal = journal
         self._client: ForkClient | None = None
+        self._replaced: list[ForkClient] = []  # whose workers still finish something
         self._links: dict[int, WorkerLink] = {}
         self._deaths_in_a_row: dict[int, int] = {}
         self._by_pid: dict[int, WorkerLink] = {}
@@ -149,17 +151,23 @@ class Supervisor:
             if link.has_joined and not link.is_lost:
                 self.observer.left(link)
         if old_client is not None:
+            self._replaced.append(old_client)
             self._later(self._close_when_idle(old_client, list(old_links.values())))
 
-    async def stop(self) -> None:
-        """End all workers."""
+    async def stop(self, *, patience_s: float = _PATIENCE_S) -> None:
+        """End all workers; what has not ended by itself after `patience_s` is killed."""
         self._is_stopping = True
         for task in self._tasks:
             task.cancel()
         for link in self._links.values():
             link.close()
-        if self._client is not None:
-            await self._client.close()
+        deadline_s = time.monotonic() + patience_s
+        while time.monotonic() < deadline_s and not all(
+            link.is_lost for link in self._links.values()
+        ):
+            await asyncio.sleep(0.01)
+        clients = [*self._replaced, *([self._client] if self._client else [])]
+        await asyncio.gather(*(client.close() for client in clients))
 
     def kill(self, link: WorkerLink) -> None:
         """End a worker that hangs; another takes its place."""
@@ -291,9 +299,10 @@ class Supervisor:
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
 
     async def _close_when_idle(self, client: ForkClient, links: list[WorkerLink]) -> None:
-        while any(link.transport and not link.transport.is_closing() for link in links):
+        while not all(link.is_lost for link in links):
             await asyncio.sleep(0.05)
         await client.close()
+        self._replaced.remove(client)
 
     def _later(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
