@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import photographs
 from calotype import errors
+from calotype.cli.serve import serve
 from calotype.models.image_model import ONNX, ImageModel
+from calotype.parameters import describe
+from calotype.serving.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAMS = ("curl", "node", "openssl")
 CATEGORIES = ("astronauts", "cats", "coffee")
 _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -41,11 +49,84 @@ def desk(shared_folder: Path, imagenet_model: ImageModel, tmp_path_factory: pyte
     return folder
 
 
+class Reader:
+    """Runs blocks, each in a process group of its own, so that nothing outlives the page.
+
+    Pages say 5001, the port of `calotype serve`; here it is a free one, the same for a whole page.
+    """
+
+    def __init__(self, here: Path, environment: dict[str, str]) -> None:
+        self._here = here
+        self._environment = environment
+        self._groups: list[int] = []
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = str(probe.getsockname()[1])
+
+    def run(self, language: str, text: str) -> str:
+        """Run one block; return what it printed to stdout."""
+        text = re.sub(r"\b5001\b", self._port, text)
+        command = ["bash", "-euo", "pipefail", "-c", text]
+        if language == "python":
+            command = [sys.executable, "-W", "error", "-c", text]
+        with subprocess.Popen(
+            command,
+            cwd=self._here,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            self._groups.append(process.pid)
+            stdout, stderr = process.communicate()
+        assert process.returncode == 0, f"{text}\n{stdout}{stderr}{self._logs()}"
+        return stdout
+
+    def still_running(self, *, within_s: float) -> list[int]:
+        """Return the process groups that are left after some time to end."""
+        deadline_s = time.monotonic() + within_s
+        while (left := [one for one in self._groups if _lives(one)]) and (
+            time.monotonic() < deadline_s
+        ):
+            time.sleep(0.05)
+        return left
+
+    def end_all(self) -> None:
+        """Kill what is left."""
+        for group in self._groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+    def _logs(self) -> str:
+        return "".join(path.read_text() for path in self._here.glob("*.log"))
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def check_programs(page: Path) -> None:
+    """Skip a page whose blocks call a program that is not here; in CI it has to be."""
+    text = "".join(text for language, text in blocks(page) if language == "bash")
+    missing = [one for one in PROGRAMS if re.search(rf"\b{one} ", text) and not shutil.which(one)]
+    if missing:
+        # .ci/run says "optional" where it may not install what is missing.
+        wanted = os.environ.get("CALOTYPE_TOOLCHAINS", "required" if os.environ.get("CI") else "")
+        say = pytest.fail if wanted == "required" else pytest.skip
+        say(f"{', '.join(missing)} not found")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run_from_top_to_bottom(
     page: Path, desk: Path, tmp_path: Path, shared_folder: Path
 ) -> None:
+    check_programs(page)
     here = tmp_path / "here"
     shutil.copytree(desk, here)
     makes_model = any("--out model" in text for _, text in blocks(page))
@@ -55,15 +136,13 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
         subprocess.run([program("calotype"), "convert", "photos", "images"], cwd=here, check=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "CALOTYPE_CACHE": str(shared_folder / "cache")}
-    for language, text in blocks(page):
-        command = ["bash", "-euo", "pipefail", "-c", text]
-        if language == "python":
-            command = [sys.executable, "-W", "error", "-c", text]
-        done = subprocess.run(
-            command, cwd=here, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{text}\n{done.stderr}"
-        assert done.stdout
+    reader = Reader(here, environment)
+    try:
+        for language, text in blocks(page):
+            assert reader.run(language, text), text
+        assert not reader.still_running(within_s=10), "the page leaves something running"
+    finally:
+        reader.end_all()
 
 
 def program(name: str) -> str:
@@ -74,6 +153,36 @@ def program(name: str) -> str:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_setting_of_a_service_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/serve.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `--([a-z0-9-]+)` \| (.*?) \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    expected = {
+        (
+            name.replace("_", "-"),
+            _default(one["default"]),
+            " or ".join(f"`{choice}`" for choice in one["choices"] or []) or one["range"],
+            one["help"],
+        )
+        for name, one in describe(ServiceSettings).items()
+    }
+    assert expected <= set(listed)
+    assert len(listed) == len({name for name, *_ in listed})
+
+
+def test_every_option_of_serve_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/serve.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(--[a-z0-9.-]+)", page, re.MULTILINE))
+    shared = {"--output", "--quiet", "--verbose", "--help"}
+    flags = {next(one for one in option.opts if one.startswith("--")) for option in serve.params}
+    assert listed == flags - shared
+
+
+def _default(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:,}" if value >= 10_000 else f"{value}"
+    return f"`{value}`" if value else "none"
 
 
 def numbered(error: type[errors.CalotypeError]) -> set[type[errors.CalotypeError]]:

@@ -115,12 +115,12 @@ def _range(schema: Mapping[str, Any]) -> str:
     'greater than 0'
     """
     if "minimum" in schema and "maximum" in schema:
-        return f"{schema['minimum']:g} to {schema['maximum']:g}"
+        return f"{schema['minimum']:.12g} to {schema['maximum']:.12g}"
     words = {
         "minimum": "at least",
         "exclusiveMinimum": "greater than",
         "maximum": "at most",
         "exclusiveMaximum": "less than",
     }
-    bounds = (f"{words[bound]} {schema[bound]:g}" for bound in words if bound in schema)
+    bounds = (f"{words[bound]} {schema[bound]:.12g}" for bound in words if bound in schema)
     return " and ".join(bounds)

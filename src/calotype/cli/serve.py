@@ -49,8 +49,18 @@ if TYPE_CHECKING:
     help="Take .joblib and .pkl files as --model: loading one runs whatever code is in it.",
 )
 @click.option("--reload", is_flag=True, help="Run the script anew when a file beside it changes.")
-@click.option("--primary-key", envvar="CALOTYPE_PRIMARY_KEY", help="With --auth key.")
-@click.option("--secondary-key", envvar="CALOTYPE_SECONDARY_KEY", help="With --auth key.")
+@click.option(
+    "--primary-key",
+    envvar="CALOTYPE_PRIMARY_KEY",
+    show_envvar=True,
+    help="With --auth key.  [default: one is made]",
+)
+@click.option(
+    "--secondary-key",
+    envvar="CALOTYPE_SECONDARY_KEY",
+    show_envvar=True,
+    help="With --auth key.  [default: one is made]",
+)
 @click.option(
     "--token-key",
     type=PATH,
@@ -68,8 +78,18 @@ if TYPE_CHECKING:
 )
 @click.option("--threads", type=int, help="That decode and infer images.  [default: all cores]")
 @click.option("--exact-decode", is_flag=True, help="Decode large JPEGs at full size.")
-@click.option("--calibration/--no-calibration", default=True, show_default=True)
-@click.option("--access-log/--no-access-log", default=True, show_default=True)
+@click.option(
+    "--calibration/--no-calibration",
+    default=True,
+    show_default=True,
+    help="Calibrated probabilities of an image model, or those of the network as they come.",
+)
+@click.option(
+    "--access-log/--no-access-log",
+    default=True,
+    show_default=True,
+    help="A line of the log for each request.",
+)
 @click.option(
     "--log-format",
     type=click.Choice(["auto", "json", "text"]),

@@ -13,6 +13,8 @@ from calotype.cli.options import PATH
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from calotype.clients import Auth, Language
     from calotype.clients.described import Description
     from calotype.serving.check import CheckReport
@@ -185,7 +187,12 @@ def get_access_token(terminal: Terminal, name: str, token_key: Path, lifetime_s:
         "refresh_after": issued.refresh_by.isoformat(),
         "expiry_on": issued.expires_at.isoformat(),
     }
-    terminal.show(document, lambda console: facts(console, list(document.items())))
+
+    def render(console: Console) -> None:
+        facts(console, [row for row in document.items() if row[0] != "access_token"])
+        click.echo(issued.token)  # on one line, to be copied
+
+    terminal.show(document, render)
 
 
 for one in (client, check, get_access_token):

@@ -267,7 +267,10 @@ class ScoringApp:
         if self._documents is None:
             self._documents = self._documents_of()
         asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get("version")
-        base = self._documents.base_of(request.scheme, request.header(b"host"), request.base)
+        # Whoever could say so falsely would only mislead themselves, as with their own Host.
+        forwarded = request.header(b"x-forwarded-proto")
+        scheme = forwarded.decode() if forwarded in (b"http", b"https") else request.scheme
+        base = self._documents.base_of(scheme, request.header(b"host"), request.base)
         return Answer(200, self._documents.document(asked[-1] if asked else None, base), JSON)
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:

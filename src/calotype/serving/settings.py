@@ -17,8 +17,8 @@ class ServiceSettings(Parameters):
     name: str = Field(
         default="service",
         pattern=NAME_RULE,
-        description="3 to 32 lower-case letters, digits and dashes; the path and the Swagger title "
-        "have it.",
+        description="3 to 32 lower-case letters, digits and dashes, for the Swagger title, metrics "
+        "and tokens.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=5001, ge=0, le=65535, description="Port; 0 takes a free one.")
