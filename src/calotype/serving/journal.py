@@ -1,8 +1,8 @@
 """What the server writes about itself and its requests: one JSON object a line, on stderr.
 
 Lines are made where they arise and written by a thread of their own, so that a slow reader of the
-log never holds up a request; when it reads far too slowly, lines are dropped and counted. The thread
-does nothing but write: to make the lines there as well would have it fight for the interpreter.
+log never holds up a request; when it reads far too slowly, lines are dropped and counted. It does
+nothing but write: to make the lines there as well would have it fight for the interpreter.
 """
 
 from __future__ import annotations
