@@ -97,6 +97,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the log on stderr; auto: text in a terminal.",
 )
+@click.option(
+    "--capture", type=PATH, metavar="DIR", help="Keep requests and answers of /score in DIR."
+)
+@click.option(
+    "--capture-fields-to-hide",
+    default="",
+    metavar="LIST",
+    help="Names of JSON fields whose values are not kept, such as name,birth_date.",
+)
 @click.option("--check", is_flag=True, help="Start, check the service as its callers see it, end.")
 @parameter_options(ServiceSettings)
 def serve(
@@ -119,6 +128,8 @@ def serve(
     calibration: bool,
     access_log: bool,
     log_format: Literal["auto", "json", "text"],
+    capture: Path | None,
+    capture_fields_to_hide: str,
     check: bool,
     **limits: Any,
 ) -> None:
@@ -148,6 +159,7 @@ def serve(
         log_format=default_format() if log_format == "auto" else log_format,
         with_access_log=access_log and not (terminal.quiet or check),
     )
+    front = _with_capture(front, capture, capture_fields_to_hide)
     front = _with_credentials(front, primary_key, secondary_key, token_key)
     deployment = Deployment(
         front,
@@ -174,6 +186,13 @@ def serve(
         if not terminal.verbose:
             click.echo(failure.trace, err=True, nl=False)
         raise
+
+
+def _with_capture(front: FrontSettings, folder: Path | None, hidden: str) -> FrontSettings:
+    fields = tuple(name.strip() for name in hidden.split(",") if name.strip())
+    if folder is None and fields:
+        raise click.UsageError("--capture-fields-to-hide belongs to --capture.")
+    return replace(front, capture=str(folder.resolve()) if folder else "", hidden_fields=fields)
 
 
 def _with_credentials(

@@ -196,10 +196,10 @@ class ScoringApp:
             self._capture.keep(request, answer)
 
     async def _score(self, request: Request, receive: Receive) -> Answer:
-        if request.method not in self.service.methods:
-            raise refusals.method_not_allowed(self._allowed)
         if self.service.state != "ready":
             raise refusals.overloaded("The service is not ready.")
+        if request.method not in self.service.methods:
+            raise refusals.method_not_allowed(self._allowed)
         await self._read(request, receive)
         request.timings["read"] = (time.monotonic() - request.received_s) * 1000
         return await self.service.score(request)

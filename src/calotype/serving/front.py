@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -17,6 +18,7 @@ from calotype.serving.app import ScoringApp
 from calotype.serving.auth.authenticator import Authenticator, KeyAuth, NoAuth, TokenAuth
 from calotype.serving.auth.guesses import Guesses
 from calotype.serving.auth.keys import ServiceKeys
+from calotype.serving.capture import FileCapture
 from calotype.serving.guard import Guard
 from calotype.serving.journal import Journal, LogFormat
 from calotype.serving.metrics import Gauge, Meter
@@ -53,6 +55,8 @@ class FrontSettings:
         log_format: of the log on stderr.
         with_access_log: a line for each request.
         source_directory: where a user's own swagger files may lie.
+        capture: the folder that keeps requests and answers; empty for none.
+        hidden_fields: names whose values it must not keep.
     """
 
     service: ServiceSettings
@@ -65,6 +69,8 @@ class FrontSettings:
     log_format: LogFormat = "json"
     with_access_log: bool = True
     source_directory: str = ""
+    capture: str = ""
+    hidden_fields: Sequence[str] = ()
 
     def to_document(self) -> dict[str, Any]:
         """Return this as JSON has it."""
@@ -117,6 +123,19 @@ def certificate_of(settings: FrontSettings) -> TlsCertificate | None:
     )
 
 
+def capture_of(settings: FrontSettings, journal: Journal) -> FileCapture | None:
+    """Return what keeps requests and answers, if they are to be kept.
+
+    Raises:
+        CannotWrite: the folder cannot be used.
+    """
+    if not settings.capture:
+        return None
+    return FileCapture(
+        Path(settings.capture), hidden_fields=settings.hidden_fields, journal=journal
+    )
+
+
 class Front:
     """Serves one service over HTTP from the running event loop.
 
@@ -144,6 +163,7 @@ class Front:
         self.service = service
         limits = settings.service
         self._guard = Guard(limits)
+        self._capture = capture_of(settings, journal)
         self._app = ScoringApp(
             service,
             limits,
@@ -151,6 +171,7 @@ class Front:
             documents=self._documents,
             meter=meter,
             journal=journal,
+            capture=self._capture,
             public_keys=settings.token_keys.encode() if limits.auth == "token" else None,
         )
         self._server = HttpServer(
@@ -180,6 +201,8 @@ class Front:
                 await self._watcher
         await self._server.drain()
         await self.service.stop()
+        if self._capture is not None:
+            await asyncio.to_thread(self._capture.close)
 
     async def reload(self) -> None:
         """Run the service's script as it is now; the old one goes on when it cannot be used.
@@ -222,4 +245,7 @@ class Front:
         if (tls := self._tls) is not None:
             text = "Seconds until the certificate expires."
             gauges.append(("certificate_seconds_left", text, lambda: tls.seconds_left))
+        if (capture := self._capture) is not None:
+            text = "Exchanges that could not be kept."
+            gauges.append(("capture_dropped", text, lambda: capture.dropped))
         return gauges

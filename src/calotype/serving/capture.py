@@ -1,0 +1,283 @@
+"""Keeps requests and answers of `/score` in files, for people who look for the cause of a result.
+
+Off unless asked for. What could be a secret stays out: of headers only a short list is kept, images
+become a digest and a length, and fields that the operator names are hidden at any depth. The event
+loop only puts references into a bounded queue; a thread does the rest.
+"""
+
+from __future__ import annotations
+
+import binascii
+import collections
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+
+from calotype import errors
+from calotype.serving.exchange import Answer, Headers, Request
+from calotype.serving.journal import Journal
+
+HIDDEN: Final = "hidden"
+TEXT_BYTES: Final = 64 << 10  # of each body that is kept as text
+MAX_WAITING_BYTES: Final = 64 << 20
+MAX_WAITING: Final = 10_000  # exchanges
+_PARSED_BYTES: Final = 2 << 20  # parsing holds up the event loop: what is longer gets a digest
+_EVERY_S: Final = 0.2
+# A list of what may be kept: nobody can know all names of headers that carry credentials.
+_KEPT_HEADERS: Final = frozenset(
+    {
+        b"accept",
+        b"allow",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"origin",
+        b"retry-after",
+        b"traceid",
+        b"traceparent",
+        b"user-agent",
+        b"x-ms-client-request-id",
+        b"x-ms-request-id",
+        b"x-ms-run-fn-exec-ms",
+        b"x-ms-run-function-failed",
+    }
+)
+_BINARY_KINDS: Final = (b"image/", b"audio/", b"video/", b"multipart/", b"application/octet-stream")
+_IMAGE_STARTS: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_BASE64_START: Final = 16  # characters, that are 12 bytes
+_LONG_BASE64: Final = 1024  # characters; nobody reads those, whatever they are
+
+
+class FileCapture:
+    """Writes exchanges as JSON lines to `FOLDER/YYYY-MM-DD-PID.jsonl`, readable by the owner only.
+
+    Args:
+        folder: where the files go; made when it is not there.
+        hidden_fields: names whose values are replaced by "hidden" in JSON bodies and queries,
+            whatever their case. With any, bodies that are not JSON are kept as digests only.
+        journal: is told when the files cannot be written.
+
+    Raises:
+        CannotWrite: nothing can be written to `folder`.
+    """
+
+    def __init__(self, folder: Path, *, hidden_fields: Iterable[str], journal: Journal) -> None:
+        self.dropped = 0
+        self._folder = folder
+        self._redaction = Redaction(hidden_fields)
+        self._journal = journal
+        self._waiting: collections.deque[tuple[float, Request, Answer]] = collections.deque()
+        # Each is written by one thread only, so that neither needs a lock.
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._has_failed = False
+        _check_writable(folder)
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    def keep(self, request: Request, answer: Answer) -> None:
+        """Keep one exchange; never waits, and drops it when too much is waiting."""
+        size = len(request.body) + len(answer.body)
+        is_full = self._bytes_in - self._bytes_out + size > MAX_WAITING_BYTES
+        if is_full or len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._bytes_in += size
+        self._waiting.append((time.time(), request, answer))
+
+    def close(self) -> None:
+        """Write what is waiting and stop."""
+        self._is_closed = True
+        self._wake.set()
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._wake.wait(_EVERY_S)
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._waiting:
+            time_s, request, answer = self._waiting.popleft()
+            try:
+                _append(self._path(time_s), self._line(time_s, request, answer))
+            except Exception as error:  # noqa: BLE001 - one exchange must not end the capture
+                self._note_failure(error)
+            finally:
+                self._bytes_out += len(request.body) + len(answer.body)
+
+    def _note_failure(self, error: Exception) -> None:
+        self.dropped += 1
+        if not self._has_failed:
+            self._has_failed = True
+            cause = getattr(error, "strerror", None) or type(error).__name__
+            self._journal.write("capture cannot be written", level="error", cause=cause)
+
+    def _path(self, time_s: float) -> Path:
+        day = datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
+        return self._folder / f"{day}-{os.getpid()}.jsonl"
+
+    def _line(self, time_s: float, request: Request, answer: Answer) -> bytes:
+        redaction = self._redaction
+        document = {
+            "time": datetime.fromtimestamp(time_s, UTC),
+            "request_id": request.request_id,
+            "client": request.client,
+            "method": request.method,
+            "path": request.base + request.path,
+            "query": redaction.query(request.query),
+            "headers": _kept(request.headers),
+            "body": redaction.body(request.body, request.header(b"content-type") or b""),
+            "status": answer.status,
+            "answer_headers": _kept(answer.headers),
+            "answer_content_type": answer.content_type.decode("latin-1"),
+            "answer_body": redaction.body(answer.body, answer.content_type),
+            "timings_ms": request.timings,
+        }
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+
+
+class Redaction:
+    """What of bodies and queries may be kept.
+
+    Args:
+        fields: names whose values are hidden, whatever their case.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._fields = frozenset(field.casefold() for field in fields)
+
+    def query(self, query: bytes) -> str:
+        """Return a query string without the values of hidden fields."""
+        text = query.decode("latin-1")
+        if not self._fields:
+            return text
+        pairs = parse_qsl(text, keep_blank_values=True)
+        return urlencode(
+            [(name, HIDDEN if self._hides(name) else self._text(value)) for name, value in pairs]
+        )
+
+    def body(self, body: bytes, content_type: bytes) -> str | dict[str, Any]:
+        """Return a body as text, or what can be said of it without showing it."""
+        if not body:
+            return ""
+        is_binary = content_type.strip().lower().startswith(_BINARY_KINDS)
+        if is_binary or body.startswith(_IMAGE_STARTS) or len(body) > _PARSED_BYTES:
+            return _digest(body)
+        try:
+            value = self._clean(orjson.loads(body))
+            return _cut(orjson.dumps(value))
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+            pass
+        if self._fields or b"\0" in body:
+            return _digest(body)  # a hidden field may be in it, in a form that nobody here knows
+        try:
+            return _cut(body, body.decode("utf-8"))
+        except UnicodeDecodeError:
+            return _digest(body)
+
+    def _hides(self, name: str) -> bool:
+        return name.casefold() in self._fields
+
+    def _clean(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self._clean(item) for item in cast(list[object], value)]
+        if isinstance(value, dict):
+            return {
+                name: HIDDEN if self._hides(name) else self._clean(item)
+                for name, item in cast(dict[str, object], value).items()
+            }
+        return value
+
+    def _text(self, text: str) -> Any:
+        """Return a string without an image in it, or hidden fields in JSON within JSON."""
+        image = _image_in(text)
+        if image is not None:
+            return _digest(image)
+        if self._fields and text.lstrip()[:1] in ("{", "["):
+            try:
+                return orjson.dumps(self._clean(orjson.loads(text))).decode()
+            except orjson.JSONDecodeError:
+                pass
+        return text
+
+
+def _image_in(text: str) -> bytes | None:
+    """Return the bytes of a data URI, of an image in base64, and of anything long in base64."""
+    is_uri = text.startswith("data:")
+    encoded = text.partition(",")[2] if is_uri else text
+    if len(encoded) < _BASE64_START and not is_uri:
+        return None
+    start = _decoded(encoded[:_BASE64_START])
+    if is_uri or (start or b"").startswith(_IMAGE_STARTS):
+        return _decoded(encoded) or text.encode("utf-8", "surrogatepass")
+    return _decoded(encoded) if len(encoded) >= _LONG_BASE64 and start is not None else None
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+
+
+def _digest(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "length": len(content)}
+
+
+def _cut(content: bytes, text: str | None = None) -> str | dict[str, Any]:
+    """Return text up to the limit; what is longer also says what it was."""
+    if len(content) <= TEXT_BYTES:
+        return content.decode() if text is None else text
+    return {"text": content[:TEXT_BYTES].decode("utf-8", "ignore"), **_digest(content)}
+
+
+def _kept(headers: Headers) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in headers
+        if name in _KEPT_HEADERS
+    }
+
+
+def _open(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags, 0o600)
+
+
+def _append(path: Path, line: bytes) -> None:
+    # Opened anew for each line, so that files may be moved away while the service runs.
+    descriptor = _open(path)
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    finally:
+        os.close(descriptor)
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(_open(probe))
+        probe.unlink()
+    except OSError as error:
+        raise errors.CannotWrite(
+            "expected a folder that captured requests can be written to",
+            where=str(folder),
+            got=error.strerror or type(error).__name__,
+            action="Choose another folder for --capture, or change who may write to it.",
+        ) from None

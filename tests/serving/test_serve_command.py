@@ -1,0 +1,332 @@
+"""`calotype serve` over its sockets: what every kind of service answers."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_networks
+from PIL import Image
+from running import Program, ask_over, check_error, serving, until
+
+SCRIPT = """
+import ctypes, json, os, time
+
+def init():
+    print("model in", os.environ["AZUREML_MODEL_DIR"])
+
+def run(raw_data):
+    order = json.loads(raw_data or "null")
+    if "crash" in order:
+        ctypes.string_at(0)
+    if "raise" in order:
+        raise ValueError(f"{order['raise']} in {__file__}")
+    time.sleep(order.get("sleep", 0))
+    while "spin" in order:
+        pass
+    return {"pid": os.getpid(), "order": order}
+"""
+PREFIX = "/api/v1/service/try-it"
+KINDS = ("image", "script", "plain")
+LIMITS = ("--max-body-bytes", 200_000, "--scoring-timeout-ms", 1000)
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), (200, 30, 90)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def service_arguments(folder: Path, kind: str) -> list[object]:
+    if kind == "image":
+        small_networks.save_model(folder / "model")
+        return ["--model", folder / "model"]
+    (folder / "score.py").write_text(SCRIPT)
+    (folder / "data").mkdir()
+    script: list[object] = ["--entry-script", folder / "score.py", "--model-dir", folder / "data"]
+    return script if kind == "script" else [*script, "--isolation", "none", "--workers", 2]
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Program]]:
+    """One service of each kind, for all tests here."""
+    with ExitStack() as stack:
+        made: dict[str, Program] = {}
+        for kind in KINDS:
+            folder = tmp_path_factory.mktemp(kind)
+            options = ("--name", "try-it", "--path-prefix", PREFIX, *LIMITS)
+            arguments = (*service_arguments(folder, kind), *options)
+            made[kind] = stack.enter_context(serving(folder, *arguments))
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def service(request: pytest.FixtureRequest, services: dict[str, Program]) -> Program:
+    return services[request.param]
+
+
+@pytest.fixture(params=("script", "plain"))
+def script(request: pytest.FixtureRequest, services: dict[str, Program]) -> Program:
+    return services[request.param]
+
+
+@pytest.fixture
+def image(services: dict[str, Program]) -> Program:
+    return services["image"]
+
+
+def test_ready_service_says_where_it_is(service: Program) -> None:
+    facts = service.facts
+    base = f"http://127.0.0.1:{service.port}{PREFIX}"
+    assert facts["scoring_uri"] == f"{base}/score"
+    assert facts["swagger_uri"] == f"{base}/swagger.json"
+    assert facts["pid"] == service.process.pid
+    assert "primary_key" not in facts
+
+
+@pytest.mark.parametrize("prefix", ["", PREFIX])
+def test_every_path_answers_with_and_without_the_prefix(service: Program, prefix: str) -> None:
+    assert service.ask("GET", f"{prefix}/").body == b"Healthy"
+    assert service.ask("GET", prefix or "/").body == b"Healthy"
+    for path in ("/score", "/score/"):
+        reply = service.ask("POST", prefix + path, "{}", {"Content-Type": "application/json"})
+        assert reply.status in (200, 400)  # an image service misses its images
+        assert "location" not in reply.headers
+
+
+@pytest.mark.parametrize("version", [None, "2", "3", "3.1"])
+def test_documents_name_the_caller_s_host_and_path(service: Program, version: str | None) -> None:
+    query = f"?version={version}" if version else ""
+    for prefix in ("", PREFIX):
+        reply = service.ask(
+            "GET", f"{prefix}/swagger.json{query}", headers={"Host": "scores.example.org:8080"}
+        )
+        document = reply.json
+        assert reply.status == 200
+        if version in (None, "2"):
+            assert document["swagger"] == "2.0"
+            assert document["host"] == "scores.example.org:8080"
+            assert document.get("basePath", "/").rstrip("/") == prefix
+            assert document["schemes"] == ["http"]
+            assert "securityDefinitions" not in document
+        else:
+            assert document["openapi"].startswith(version)
+            assert document["servers"][0]["url"] == f"http://scores.example.org:8080{prefix}"
+        assert document["info"]["title"] == "try-it"
+    check_error(service.ask("GET", "/swagger.json?version=4"), 404)
+
+
+def test_scripts_answer_with_their_result(script: Program) -> None:
+    reply = script.score({"a": [1, "é"]})
+    assert reply.status == 200
+    assert reply.json["order"] == {"a": [1, "é"]}
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["x-ms-run-function-failed"] == "False"
+    assert float(reply.headers["x-ms-run-fn-exec-ms"]) >= 0
+    assert reply.json["pid"] != script.process.pid
+    assert script.ask("GET", "/score?a=1").json["order"] == {"a": 1}
+
+
+def test_images_are_scored(image: Program) -> None:
+    reply = image.ask("POST", "/score?top=1", picture(), {"Content-Type": "image/jpeg"})
+    assert reply.status == 200
+    assert list(reply.json["Scored Probabilities"]) == [reply.json["Scored Labels"]]
+    message = check_error(image.ask("POST", "/score", b"no image", {"Content-Type": "image/png"}),
+                          422)  # fmt: skip
+    assert message
+
+
+def test_ids_come_back(service: Program) -> None:
+    sent = {"x-request-id": "r-1", "x-ms-client-request-id": "c-1", "TraceId": "t-1"}
+    for path in ("/", "/nowhere", "/score"):
+        headers = service.ask("GET", path, headers=sent).headers
+        assert headers["x-request-id"] == "r-1"
+        assert headers["x-ms-request-id"] == headers["x-ms-client-request-id"] == "c-1"
+        assert headers["traceid"] == "t-1"
+        assert headers["x-ms-server-version"].startswith("calotype/")
+    first, second = (service.ask("GET", "/").headers["x-request-id"] for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"])
+def test_ids_that_are_too_long_are_refused(service: Program, name: str) -> None:
+    reply = service.ask("GET", "/", headers={name: "i" * 101})
+    assert "must not exceed 100 characters" in check_error(reply, 431)
+    assert "i" * 101 not in reply.headers.values()
+    assert service.ask("GET", "/", headers={name: "i" * 100}).status == 200
+
+
+def test_wrong_requests_are_told_apart(service: Program) -> None:
+    check_error(service.ask("GET", "/nowhere"), 404)
+    check_error(service.ask("GET", "/score/more"), 404)
+    check_error(service.ask("GET", f"{PREFIX}{PREFIX}/score"), 404)
+    refused = service.ask("DELETE", "/score")
+    check_error(refused, 405)
+    assert "POST" in refused.headers["allow"]
+    refused = service.ask("POST", "/", "{}")
+    check_error(refused, 405)
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
+    check_error(service.ask("POST", "/score", b"x" * 200_001), 413)
+    head = service.ask("HEAD", "/")
+    assert (head.status, head.body) == (200, b"")
+
+
+def test_types_that_a_service_does_not_take_are_refused(image: Program) -> None:
+    check_error(image.ask("POST", "/score", "a,b", {"Content-Type": "text/csv"}), 415)
+    check_error(image.ask("GET", "/score"), 405)
+    check_error(image.ask("POST", "/score", "{", {"Content-Type": "application/json"}), 400)
+
+
+def test_many_requests_share_a_connection(service: Program) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
+        local: set[Any] = set()
+        for path in ("/", "/nowhere", "/score", "/swagger.json", "/"):
+            ask_over(connection, "GET", path)
+            local.add(connection.sock.getsockname())
+        assert len(local) == 1
+
+
+def test_a_script_that_raises_tells_the_log_and_not_the_caller(script: Program) -> None:
+    reply = script.score({"raise": "a-secret-detail"}, **{"x-request-id": "raising"})
+    message = check_error(reply, 500)
+    assert "a-secret-detail" not in message
+    assert reply.headers["x-ms-run-function-failed"] == "True"
+    until(lambda: "ValueError: a-secret-detail" in script.log_text(), "the trace")
+
+
+def test_a_script_that_takes_too_long_is_stopped(script: Program) -> None:
+    for order in ({"sleep": 60}, {"spin": 1}):
+        assert "1000 ms" in check_error(script.score(order), 504)
+    assert script.score({}).status == 200
+
+
+def test_a_crash_costs_the_request_it_happened_in(services: dict[str, Program]) -> None:
+    script = services["script"]
+    check_error(script.score({"crash": 1}), 502)
+    until(lambda: script.ask("GET", "/").status == 200, "another worker")
+    assert script.score({"again": 1}).status == 200
+    (death,) = script.events("worker died")
+    assert death["signal"] == "SIGSEGV"
+
+
+def test_a_crash_without_isolation_costs_one_of_the_workers(services: dict[str, Program]) -> None:
+    plain = services["plain"]
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        plain.score({"crash": 1})
+    assert plain.score({"again": 1}).status == 200
+    until(lambda: plain.events("worker started"), "another worker")
+    # Both take connections again.
+    pids = set[int]()
+    until(lambda: pids.add(plain.score({}).json["pid"]) or len(pids) == 2, "answers of both")
+
+
+def test_metrics_count_what_was_answered(service: Program) -> None:
+    def refused() -> float:
+        for line in service.ask("GET", "/metrics").body.decode().splitlines():
+            if line.startswith('calotype_requests_total{service="try-it",status="404"}'):
+                return float(line.split()[1])
+        return 0.0
+
+    before = refused()
+    for _ in range(3):
+        service.ask("GET", "/nowhere")
+    assert refused() == before + 3
+
+
+def test_requests_are_logged_with_their_stages(service: Program) -> None:
+    service.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg", "x-request-id": "log1"})
+    service.ask("GET", "/swagger.json?secret=in-query", headers={"x-request-id": "log2"})
+
+    def logged(request_id: str) -> list[dict[str, Any]]:
+        return [line for line in service.events("request") if line["request_id"] == request_id]
+
+    until(lambda: logged("log1") and logged("log2"), "the lines")
+    (line,) = logged("log1")
+    assert line["bytes_in"] == len(picture())
+    assert line["method"] == "POST"
+    assert line["client"] == "127.0.0.1"
+    assert line["total_ms"] >= line["read_ms"] >= 0
+    assert "in-query" not in service.log_text()
+
+
+def test_too_many_at_a_time_are_told_to_come_back(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("import time\ndef run(raw_data): time.sleep(0.3)\n")
+    limits = ("--max-queued-requests", 1, "--max-request-wait-ms", 150)
+    with serving(tmp_path, "--entry-script", tmp_path / "score.py", *limits) as program:
+        replies = list[Any]()
+        threads = [
+            threading.Thread(target=lambda: replies.append(program.score(1))) for _ in range(5)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        statuses = sorted(reply.status for reply in replies)
+        assert statuses == [200, 503, 503, 503, 503]
+        for reply in replies:
+            if reply.status == 503:
+                message = check_error(reply, 503)
+                assert "max_queued_requests" in message or "max_request_wait_ms" in message
+                assert int(reply.headers["retry-after"]) >= 1
+
+
+def test_chunked_bodies_and_expectations_are_understood(service: Program) -> None:
+    with service.connect() as line:
+        line.sendall(
+            b"POST /score HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        assert line.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+        line.sendall(b'a\r\n{"data":[]\r\n1\r\n}\r\n0\r\n\r\n')
+        answer = http.client.HTTPResponse(line, method="POST")
+        answer.begin()
+        assert answer.status == 200
+        answer.read()
+
+
+def test_folders_of_any_name_and_a_plain_locale_will_do(tmp_path: Path) -> None:
+    folder = tmp_path / "Пример ü 'x' $y"
+    folder.mkdir()
+    (folder / "score.py").write_text(
+        "from . import helper\nimport os\n"
+        "def run(raw_data):\n    print('schön', raw_data)\n"
+        "    return [helper.WORD, open('Wörter.txt', encoding='utf-8').read()]\n",
+        encoding="utf-8",
+    )
+    (folder / "helper.py").write_text("WORD = 'größer'\n", encoding="utf-8")
+    (folder / "Wörter.txt").write_text("viele", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    # Root may write everywhere, unless it gives that up.
+    prefix = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    try:
+        with serving(
+            tmp_path,
+            "--entry-script",
+            folder / "score.py",
+            variables={"LC_ALL": "C", "LANG": "C"},
+            prefix=prefix,
+        ) as program:
+            assert program.score("ß").json == ["größer", "viele"]
+            until(lambda: "sch\\u00f6n" in program.log_text(), "what it printed")
+            assert program.ask("GET", "/swagger.json").status == 200
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "Wörter.txt", "helper.py", "score.py",
+        ]  # fmt: skip
+    finally:
+        folder.chmod(0o755)
+
+
+def test_log_lines_are_json(services: dict[str, Program]) -> None:
+    for program in services.values():
+        for line in program.log_text().splitlines():
+            assert json.loads(line)["level"] in {"info", "warning", "error"}
