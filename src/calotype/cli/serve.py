@@ -140,6 +140,10 @@ def serve(
     """
     if (model is None) == (entry_script is None):
         raise click.UsageError("Give either --model or --entry-script.")
+    if entry_script is None and (model_dir or source_directory or reload):
+        raise click.UsageError(
+            "--model-dir, --source-directory and --reload belong to --entry-script."
+        )
     from calotype.serving.deployment import Deployment, StopServing
     from calotype.serving.deployment import serve as run_service
     from calotype.serving.front import FrontSettings
@@ -153,7 +157,7 @@ def serve(
         certificate_key=str(tls_key or ""),
         exact_tls_1_2=tls_exact_1_2,
         log_format=default_format() if log_format == "auto" else log_format,
-        with_access_log=access_log and not terminal.quiet,
+        with_access_log=access_log and not (terminal.quiet or check),
     )
     front = _with_capture(front, capture, capture_fields_to_hide)
     front = _with_credentials(front, primary_key, secondary_key, token_key)

@@ -131,10 +131,10 @@ async def _serve(
     except StopServing:
         pass
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)  # a second Ctrl-C ends it at once
+        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends it at once
         stopped.cancel()
         await runner.stop()
+        loop.remove_signal_handler(signal.SIGTERM)  # not before: some supervisors send it twice
         journal.write("stopped")
 
 
