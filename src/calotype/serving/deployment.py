@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S: Final = 0.5
 Kind = Literal["image", "onnx", "script"]
+_State = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +195,17 @@ class _Reloading:
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        # Before it is read: what changes while the script starts is a change too.
+        known = await asyncio.to_thread(_state_of, self._folder)
         await self._inner.start()
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(known))
 
     async def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
         await self._inner.stop()
 
-    async def _watch(self) -> None:
-        known = await asyncio.to_thread(_state_of, self._folder)
+    async def _watch(self, known: _State) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             now = await asyncio.to_thread(_state_of, self._folder)
@@ -218,9 +220,9 @@ class _Reloading:
                 self._journal.write("script reloaded")
 
 
-def _state_of(folder: Path) -> dict[str, tuple[int, int]]:
+def _state_of(folder: Path) -> _State:
     """Return time and size of every Python file below a folder."""
-    found: dict[str, tuple[int, int]] = {}
+    found: _State = {}
     for path in folder.rglob("*.py"):
         try:
             status = path.stat()

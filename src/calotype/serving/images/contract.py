@@ -22,6 +22,8 @@ from calotype.serving.settings import ServiceSettings
 
 _SAMPLE_SIDE: Final = 64  # pixels: 2 KB, so that the documents stay readable
 _CLASSES_SHOWN: Final = 5
+# No type: an id is the caller's own, a number or a text.
+_ID: Schema = {"description": "Of the caller's choice; comes back with the answer."}
 
 
 def sample_of(model: ImageModel) -> bytes:
@@ -61,7 +63,7 @@ def _input(sample: bytes, settings: ServiceSettings) -> Schema:
         "required": ["image"],
         "properties": {
             "image": {"type": "string", "format": "byte"},
-            "id": {"type": "integer", "format": "int64"},
+            "id": _ID,
         },
     }
     return {
@@ -98,7 +100,7 @@ def _output(scores: Scores) -> Schema:
             "type": "string",
             "description": "With ?explain=true: the heat map, a PNG as a data URI.",
         },
-        "id": {"type": "integer", "format": "int64"},
+        "id": _ID,
         "error": error,
     }
     return {
