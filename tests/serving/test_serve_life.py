@@ -332,3 +332,21 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(tmp_path: Path) -> None:
         os.close(log)
         for _ in range(30):
             assert program.ask("POST", "/score", "").status == 200
+
+
+def test_folders_whose_names_are_no_text_are_told_of_nevertheless(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    script = write(folder, "def run(x): return x")
+    with serving(tmp_path, "--entry-script", script, "--reload") as program:
+        assert program.ask("POST", "/score", "x").json == "x"
+        write(folder, "raise ValueError(__file__)")
+        until(lambda: program.events("reload failed"), "the reload that fails")
+        write(folder, "def run(x): return 'new'")
+        until(lambda: program.ask("POST", "/score", "x").json == "new", "the new script")
+    for text in ("def init(): raise ValueError(__file__)\ndef run(x): pass", "import absent"):
+        write(folder, text)
+        code, _, log = ended(tmp_path, "--entry-script", script, "--port", 0)
+        assert code == 1
+        assert "Traceback" in log
+        assert "error 0085" in log.splitlines()[-1]
