@@ -160,7 +160,7 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["data", "image", "id", "Inputs", "word", "x"]) | st.text(max_size=4),
+            st.sampled_from(["data", "image", "id", "Inputs", "word", "\ud800"]) | st.text(max_size=4),
             inner,
             max_size=4,
         )
