@@ -1,8 +1,21 @@
-"""Makes the small networks of the models' tests importable here."""
+"""What tests of the service share: small networks, and an alarm that does not outlive a test."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    """Stop the alarm of scripts that ran in this process, and give its handler back."""
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)

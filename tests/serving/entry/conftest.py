@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,12 +16,6 @@ from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.script import EntryScript
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.refusals import Refusal
-
-_CONTRACTS = "calotype.serving.openapi.script_contract"
-
-
-def _contract_of(run: Callable[..., Any]) -> dict[str, Any] | None:
-    return {"input": run.__name__} if hasattr(run, "__wrapped__") else None
 
 
 class Loaded:
@@ -66,14 +57,10 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     log.touch()
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     printing = Printing(descriptor)
-    modules, alarm = set(sys.modules), signal.getsignal(signal.SIGALRM)
+    modules = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("AZUREML_MODEL_DIR", "")
     monkeypatch.chdir(tmp_path)
-    if importlib.util.find_spec(_CONTRACTS) is None:
-        double = ModuleType(_CONTRACTS)
-        vars(double)["contract_of"] = _contract_of
-        monkeypatch.setitem(sys.modules, _CONTRACTS, double)
 
     def load_source(source: str, *, path: str = "src/score.py", **options: Any) -> Loaded:
         file = tmp_path / path
@@ -86,7 +73,6 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     yield load_source
     printing.uninstall()
     os.close(descriptor)
-    signal.signal(signal.SIGALRM, alarm)
     for name in set(sys.modules) - modules:
         if name.startswith(("azureml", "entry_source")) or str(tmp_path) in str(
             getattr(sys.modules[name], "__file__", "")

@@ -171,7 +171,8 @@ class EntryScript:
             self._printing.flush()
 
     def close(self) -> None:
-        """Log what the script has printed last, and give the standard streams back."""
+        """Log what the script has printed last; give back the standard streams and the alarm."""
+        self._deadline.uninstall()
         self._printing.uninstall()
 
     def _answer(self, request: Request, timeout_ms: int) -> Answer:
