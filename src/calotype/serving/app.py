@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -32,7 +33,7 @@ _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.e
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
 _HEALTHY: Final = b"Healthy"
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+_LOOPBACK: Final = re.compile(r"127\.|::1$|::ffff:127\.")
 
 
 class Capture(Protocol):
@@ -281,7 +282,7 @@ class ScoringApp:
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)
-        if not request.client.startswith(_LOOPBACK):
+        if not _LOOPBACK.match(request.client):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")
