@@ -51,6 +51,12 @@ Load = Callable[..., Loaded]
 
 
 @pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """The log of a service."""
+    return tmp_path / "log.jsonl"
+
+
+@pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Give a function that writes a script, loads and starts it."""
     log = tmp_path / "log.jsonl"

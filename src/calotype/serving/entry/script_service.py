@@ -160,9 +160,14 @@ class ScriptService:
                 link.close()
             return
         del self._workers[link]
+        self._take_back(worker)
         if worker.held:
             _refuse(worker.held.popleft(), refusals.worker_died())
-        while worker.held:
+
+    def _take_back(self, worker: _Worker) -> None:
+        """Give others what a worker has not begun."""
+        worker.is_leaving = True
+        while len(worker.held) > 1:
             self._line.return_first(worker.held.pop())
         for other in list(self._idle):
             self._idle.remove(other)
@@ -172,6 +177,8 @@ class ScriptService:
         """Pass an answer on, and give the worker its next request."""
         kind, status, head, body, elapsed_ms = frame
         worker = self._workers[link]
+        if link.was_killed:
+            return  # who asked has been told, and others have the rest
         pending = worker.held.popleft()
         pending.request.timings["infer"] = elapsed_ms
         self._take_note_of(elapsed_ms)
@@ -223,6 +230,7 @@ class ScriptService:
             if worker.held and worker.held[0].since_s < latest_s and not worker.link.was_killed:
                 _refuse(worker.held[0], refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
+                self._take_back(worker)
         is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
         self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
 
