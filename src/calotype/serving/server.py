@@ -111,6 +111,11 @@ class HttpServer:
             ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
         )
 
+    def stop_listening(self) -> None:
+        """Accept nothing more; `drain` follows."""
+        assert self._server is not None
+        self._server.close()
+
     async def drain(self) -> None:
         """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""
         assert self._server is not None

@@ -35,7 +35,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from calotype.errors import ScriptFailed
+from calotype.errors import CalotypeError, ScriptFailed
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.script import EntryScript
 
@@ -171,7 +171,7 @@ class ForkServer:
             script = self._script or _loaded_for(connection, self._configuration)
             child_main(self._configuration)(connection, script, self._configuration, number)
             code = 0
-        except ScriptFailed:
+        except CalotypeError:
             code = INIT_FAILED
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
