@@ -317,7 +317,7 @@ def test_a_replaced_worker_without_isolation_that_hangs_is_killed(tmp_path: Path
         program.connect() as line,
     ):
         line.sendall(b"POST /score HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
-        until(lambda: (tmp_path / "hanging").exists(), "the request")
+        until((tmp_path / "hanging").exists, "the request")
         write(tmp_path, "def run(x): return 'new'")
         until(lambda: program.events("script reloaded"), "the reload")
         until(lambda: len(program.processes()) == 3, "the end of the old worker and its server")
