@@ -372,3 +372,24 @@ def test_log_lines_are_json(services: dict[str, Program]) -> None:
     for program in services.values():
         for line in program.log_text().splitlines():
             assert json.loads(line)["level"] in {"info", "warning", "error"}
+
+
+def test_all_cores_for_a_lone_request_can_be_turned_off(
+    services: dict[str, Program], tmp_path: Path
+) -> None:
+    def threads(program: Program) -> int:
+        return len(os.listdir(f"/proc/{program.process.pid}/task"))
+
+    image = services["image"]
+    options = ("--threads", 2, "--precision", "fp32")
+    small_networks.save_model(tmp_path / "model")
+    counts = list[int]()
+    for option in ("--all-cores-when-alone", "--one-core-when-alone"):
+        with serving(tmp_path, "--model", tmp_path / "model", *options, option) as program:
+            replies = [
+                one.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+                for one in (program, image)
+            ]
+            assert replies[0].body == replies[1].body
+            counts.append(threads(program))
+    assert counts[0] > counts[1]
