@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -393,3 +394,22 @@ def test_all_cores_for_a_lone_request_can_be_turned_off(
             assert replies[0].body == replies[1].body
             counts.append(threads(program))
     assert counts[0] > counts[1]
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not its loopback; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))
+        return probe.getsockname()[0]
+
+
+def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("def run(raw_data): return raw_data")
+    with serving(tmp_path, "--entry-script", tmp_path / "score.py", "--host", "0.0.0.0") as program:  # noqa: S104
+        assert program.ask("GET", "/metrics").status == 200
+        address = own_address()
+        with closing(http.client.HTTPConnection(address, program.port, timeout=20)) as connection:
+            check_error(ask_over(connection, "GET", "/metrics"), 404)
+            assert ask_over(connection, "POST", "/score", "x").json == "x"
+            document = ask_over(connection, "GET", "/swagger.json").json
+            assert document["host"] == f"{address}:{program.port}"

@@ -8,6 +8,7 @@ nothing but write: to make the lines there as well would have it fight for the i
 from __future__ import annotations
 
 import collections
+import json
 import logging
 import os
 import sys
@@ -16,8 +17,6 @@ import time
 import traceback
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Final
-
-import orjson
 
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.log_text import LogFormat, line_of
@@ -60,7 +59,7 @@ class Journal:
         """
         known = {name: value for name, value in facts.items() if value is not None}
         line = {"time": self._clock.now(), "level": level, "event": event, **known}
-        self._put(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str).decode())
+        self._put(json.dumps(line, default=str) + "\n")  # unlike orjson, takes names of any file
         self._is_urgent.set()
 
     def request(self, request: Request, answer: Answer, total_ms: float) -> None:
@@ -79,7 +78,8 @@ class Journal:
         if len(self._waiting) >= _MOST_WAITING:
             self.dropped += 1
             return
-        self._waiting.append((line_of(orjson.loads(line)) if self._is_text else line).encode())
+        written = line_of(json.loads(line)) if self._is_text else line
+        self._waiting.append(written.encode("utf-8", "backslashreplace"))
         if not self._has_lines.is_set():
             self._has_lines.set()
 

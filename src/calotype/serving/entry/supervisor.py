@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any, Final, Protocol, cast
-
-import orjson
 
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import wire
@@ -211,7 +210,7 @@ class Supervisor:
 
     def settle(self, link: WorkerLink, frame: Frame) -> None:
         """Take note of what a worker says after `init`."""
-        link.facts = facts = orjson.loads(frame[3])
+        link.facts = facts = json.loads(frame[3])
         self._by_pid[link.pid] = link
         if frame[0] == wire.READY:
             link.ready_s = time.monotonic()
