@@ -172,7 +172,10 @@ WRONG_BODIES: dict[str, tuple[bytes, str]] = {
     "no data": (b"{}", "A value is not provided for the 'data' parameter."),
     "broken": (b"{a}", "POST body could not be decoded as JSON: Expecting property name"),
     "no text": (b"\xff\xfe\xff", "Input cannot be decoded as UTF-8: "),
-    "deep": (b'{"data":' + b"[" * 100_000, "nested too deep"),
+    "deep": (
+        b'{"data":' + b"[" * 100_000,
+        "POST body could not be decoded as JSON: nested too",
+    ),
     "long number": (b'{"data":' + b"1" * 5000 + b"}", ""),
     "unknown": (b'{"data": [], "extra": 1}', "Expected 'data'. Got 'extra', which"),
 }

@@ -164,7 +164,10 @@ def test_folder_must_hold_one_model(tmp_path: Path) -> None:
         script_for(tmp_path)
     path = ridge(tmp_path)
     joblib.dump(1, tmp_path / "other.joblib")
-    assert script_for(tmp_path).environment == {"CALOTYPE_MODEL_FILE": path.name}
+    assert script_for(tmp_path).environment == {
+        "CALOTYPE_MODEL_FILE": path.name,
+        "CALOTYPE_MAX_JSON_DEPTH": "64",
+    }
     with pytest.raises(errors.InvalidModel, match=r"model\.skops, other\.joblib"):
         script_for(tmp_path, allow_pickle=True)
 

@@ -17,9 +17,8 @@ from calotype.serving.journal import Journal
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.service import State
 from calotype.serving.settings import ServiceSettings
-from calotype.serving.waiting import Pending, WaitingLine
+from calotype.serving.waiting import Pending, Sweeper, WaitingLine
 
-_SWEEP_S: Final = 0.02
 # A worker of a script that is as fast as that has its next request lying ready: else it would wait
 # for this process after each one, longer than it works. One that dies has not begun that one.
 _FAST_MS: Final = 2.0
@@ -63,7 +62,7 @@ class ScriptService:
         self._methods = frozenset[str]()
         self._state: State = "starting"
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper = Sweeper(self._sweep)
 
     @property
     def state(self) -> State:
@@ -122,8 +121,7 @@ class ScriptService:
     async def stop(self) -> None:
         """End all workers."""
         self._state = "stopped"
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.stop()
         await self._supervisor.stop()
 
     async def score(self, request: Request) -> Answer:
@@ -135,8 +133,7 @@ class ScriptService:
             self._line.join(pending)
         else:
             self._give(worker, pending)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._sweeper.wake()
         return await pending.future
 
     def joined(self, link: WorkerLink) -> None:
@@ -161,7 +158,7 @@ class ScriptService:
             return
         del self._workers[link]
         if worker.held:
-            _refuse(worker.held.popleft(), refusals.worker_died())
+            worker.held.popleft().settle(refusals.worker_died())
         while worker.held:
             self._line.return_first(worker.held.pop())
         for other in list(self._idle):
@@ -214,23 +211,16 @@ class ScriptService:
         worker.held.append(pending)
         worker.link.send(wire.pack_request(pending.request, with_headers=self._needs_headers))
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
         """Refuse who waited too long, and end workers that hang."""
-        assert self._loop is not None
         self._line.sweep()
         latest_s = time.monotonic() - self._timeout_s - _GRACE_S
         for worker in self._workers.values():
             if worker.held and worker.held[0].since_s < latest_s and not worker.link.was_killed:
-                _refuse(worker.held[0], refusals.timed_out(self._settings.scoring_timeout_ms))
+                worker.held[0].settle(refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
-        is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
-        self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
+        return bool(len(self._line)) or any(w.held for w in self._workers.values())
 
 
 def _load(worker: _Worker) -> int:
     return len(worker.held) if not worker.is_leaving else 1 << 30
-
-
-def _refuse(pending: Pending, refusal: refusals.Refusal) -> None:
-    if not pending.future.done():
-        pending.future.set_exception(refusal)

@@ -14,7 +14,7 @@ import orjson
 from calotype import errors
 from calotype.models.onnx_file import open_session
 from calotype.serving.exchange import Answer, Request
-from calotype.serving.no_code.body import json_object, require_json
+from calotype.serving.json_body import json_object, require_json
 from calotype.serving.no_code.onnx_contract import onnx_contract
 from calotype.serving.no_code.runners import Runners, RunOptions
 from calotype.serving.no_code.tensors import Array, TensorInput, tensor_input
@@ -55,7 +55,8 @@ class OnnxService:
 
     def __init__(self, path: Path, settings: ServiceSettings, *, threads: int = 0) -> None:
         self._path = path
-        self._runners = Runners(settings, threads)
+        self._runners = Runners(self._answer, settings, threads)
+        self._max_depth = settings.max_json_depth
         self._state: State = "starting"
         self._contract = ServiceContract()
         self._inputs: tuple[TensorInput, ...] = ()
@@ -84,6 +85,11 @@ class OnnxService:
         """Bodies up to this size are scored on the event loop; 0 sends all to the threads."""
         return self._loop_bytes
 
+    @property
+    def queue_depth(self) -> int:
+        """How many requests wait for a thread."""
+        return len(self._runners.line)
+
     async def start(self) -> None:
         """Open the file and run it once, on zeros.
 
@@ -109,22 +115,20 @@ class OnnxService:
             Refusal: 400 or 415 for what the caller sent, 503 and 504 when there is too much of it.
         """
         require_json(request.header(b"content-type"))
-        body = request.body
-        if len(body) <= self._loop_bytes:
-            return self._answer(body, request.timings, None)
-        return await self._runners.run(
-            lambda options: self._answer(body, request.timings, options), request
-        )
+        if len(request.body) <= self._loop_bytes:
+            return self._answer(request, None)
+        return await self._runners.run(request)
 
-    def _answer(self, body: bytes, timings: dict[str, float], options: RunOptions | None) -> Answer:
+    def _answer(self, request: Request, options: RunOptions | None) -> Answer:
         started = time.perf_counter()
-        feeds = self._feeds_of(body)
+        feeds = self._feeds_of(request.body)
         decoded = time.perf_counter()
         values = self._run(feeds, options)
         inferred = time.perf_counter()
         whole = values[0] if len(values) == 1 else dict(zip(self._outputs, values, strict=True))
         # NaN and infinity become null; `default` is asked for texts, single values and the like.
         written = orjson.dumps(whole, default=_listed, option=_WRITE)
+        timings = request.timings
         timings["decode"] = (decoded - started) * 1000
         timings["infer"] = (inferred - decoded) * 1000
         timings["encode"] = (time.perf_counter() - inferred) * 1000
@@ -145,7 +149,7 @@ class OnnxService:
 
     def _feeds_of_one(self, body: bytes) -> Feeds:
         (only,) = self._inputs
-        parsed = json_object(body)
+        parsed = json_object(body, max_depth=self._max_depth)
         try:
             value = parsed["data"]
         except KeyError:
@@ -161,7 +165,7 @@ class OnnxService:
         return {only.name: only.read_suspicious(value)}
 
     def _feeds_by_name(self, body: bytes) -> Feeds:
-        parsed = json_object(body)
+        parsed = json_object(body, max_depth=self._max_depth)
         known = {one.name for one in self._inputs}
         named, within = parsed, False
         inner = parsed.get("data")
