@@ -1,4 +1,4 @@
-"""What tests of the service share: small networks, and an alarm that does not outlive a test."""
+"""What tests of the service share: small networks, described services, and an alarm that does not outlive a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+for folder in (Path(__file__).parent / "openapi", Path(__file__).parents[1] / "models"):
+    sys.path.insert(0, str(folder))
 
 
 @pytest.fixture(autouse=True)
