@@ -1,16 +1,11 @@
-"""What tests of the service share: small networks, described services, and an alarm that does not outlive a test."""
+"""What tests of the service share: no alarm outlives a test."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-for folder in (Path(__file__).parent / "openapi", Path(__file__).parents[1] / "models"):
-    sys.path.insert(0, str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,8 @@ SOURCES = Path(__file__).parents[2] / "src"
 START_S = 30.0  # a busy machine needs a few; what is slower hangs
 STOP_S = 30.0
 _MARK = "CALOTYPE_TEST_RUN"
+# A test run that is killed leaves no service behind.
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def launched(
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [*prefix, *command("serve", *arguments)],
+            [*_ENDS_WITH_US, *prefix, *command("serve", *arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -151,9 +152,8 @@ def test_the_client_of_an_image_service_sends_a_file(image: Program, tmp_path: P
     file.write_bytes(picture())
     asked = ("service", "client", "--uri", image.facts["scoring_uri"], "--language", "python")
     client.write_text(json.loads(_output(command(*asked)))["source"])
-    answer = json.loads(_output([sys.executable, str(client), str(file)]))
     sent = image.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
-    assert answer == sent.json
+    assert _output([sys.executable, str(client), str(file)]) == f"{sent.json}\n"
 
 
 def _output(arguments: list[str]) -> str:
@@ -350,3 +350,22 @@ def test_log_lines_are_json(services: dict[str, Program]) -> None:
     for program in services.values():
         for line in program.log_text().splitlines():
             assert json.loads(line)["level"] in {"info", "warning", "error"}
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not its loopback; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))
+        return probe.getsockname()[0]
+
+
+def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("def run(raw_data): return raw_data")
+    with serving(tmp_path, "--entry-script", tmp_path / "score.py", "--host", "0.0.0.0") as program:  # noqa: S104
+        assert program.ask("GET", "/metrics").status == 200
+        address = own_address()
+        with closing(http.client.HTTPConnection(address, program.port, timeout=20)) as connection:
+            check_error(ask_over(connection, "GET", "/metrics"), 404)
+            assert ask_over(connection, "POST", "/score", "x").json == "x"
+            document = ask_over(connection, "GET", "/swagger.json").json
+            assert document["host"] == f"{address}:{program.port}"

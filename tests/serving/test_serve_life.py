@@ -95,15 +95,12 @@ def test_what_was_accepted_is_answered_before_the_end(
         assert program.events("stopped")
 
 
-@both_signals
-def test_what_a_worker_without_isolation_holds_is_answered_before_the_end(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_what_a_worker_without_isolation_holds_is_answered_before_the_end(tmp_path: Path) -> None:
     script = write(tmp_path, "import time\ndef run(x):\n    print('in'); time.sleep(2.5); return x")
     with serving(tmp_path, "--entry-script", script, "--isolation", "none") as program:
         threads, replies = in_background(program, 1)
         until(lambda: '"in"' in program.log_text(), "the request")
-        program.process.send_signal(number)
+        program.process.send_signal(signal.SIGTERM)
         threads[0].join()
         assert [reply.json for reply in replies] == ["0"]
         assert program.process.wait(20) == 0
@@ -248,7 +245,7 @@ def test_a_changed_script_is_taken_up_and_a_broken_one_is_not(
         assert program.ask("POST", "/score", "").json == "one"
         write(tmp_path, "def run(x): return 'two' if not x else x")
         until(lambda: program.events("script reloaded"), "the reload")
-        until(lambda: program.ask("POST", "/score", "").json == "two", "the new script")
+        until(lambda: len(program.processes()) == 4, "the end of the old workers")
         for _ in range(6):
             assert program.ask("POST", "/score", "").json == "two"
         assert "in the new one" in program.log_text()
@@ -332,3 +329,21 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(tmp_path: Path) -> None:
         os.close(log)
         for _ in range(30):
             assert program.ask("POST", "/score", "").status == 200
+
+
+def test_folders_whose_names_are_no_text_are_told_of_nevertheless(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    script = write(folder, "def run(x): return x")
+    with serving(tmp_path, "--entry-script", script, "--reload") as program:
+        assert program.ask("POST", "/score", "x").json == "x"
+        write(folder, "raise ValueError(__file__)")
+        until(lambda: program.events("reload failed"), "the reload that fails")
+        write(folder, "def run(x): return 'new'")
+        until(lambda: program.ask("POST", "/score", "x").json == "new", "the new script")
+    for text in ("def init(): raise ValueError(__file__)\ndef run(x): pass", "import absent"):
+        write(folder, text)
+        code, _, log = ended(tmp_path, "--entry-script", script, "--port", 0)
+        assert code == 1
+        assert "Traceback" in log
+        assert "error 0085" in log.splitlines()[-1]

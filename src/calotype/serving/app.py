@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -32,7 +33,7 @@ _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.e
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
 _HEALTHY: Final = b"Healthy"
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+_LOOPBACK: Final = re.compile(r"127\.|::1$|::ffff:127\.")
 
 
 class Capture(Protocol):
@@ -206,25 +207,31 @@ class ScoringApp:
 
     async def _read(self, request: Request, receive: Receive) -> None:
         """Take the whole body into `request`, unless it is longer than it may be."""
-        body, more = b"", True
         parts: list[bytes] = []
-        size = 0
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            body, more = message["body"], message["more_body"]
-            size += len(body)
-            if size > self.settings.max_body_bytes:
-                raise refusals.body_too_large(self.settings.max_body_bytes)
-            if self._body_bytes + size > self.settings.max_total_body_bytes:
-                raise refusals.overloaded(
-                    f"The bodies of all requests exceed {self.settings.max_total_body_bytes:,} "
-                    "bytes (max_total_body_bytes)."
-                )
-            parts.append(body)
-        request.body = body if len(parts) == 1 else b"".join(parts)
-        self._body_bytes += size
+        size, more = 0, True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                part, more = message["body"], message["more_body"]
+                size += len(part)
+                self._body_bytes += len(part)
+                self._check_size(size)
+                parts.append(part)
+        except BaseException:
+            self._body_bytes -= size
+            raise
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.settings.max_body_bytes:
+            raise refusals.body_too_large(self.settings.max_body_bytes)
+        if self._body_bytes > self.settings.max_total_body_bytes:
+            raise refusals.overloaded(
+                f"The bodies of all requests exceed {self.settings.max_total_body_bytes:,} bytes "
+                "(max_total_body_bytes)."
+            )
 
     @property
     def _allowed(self) -> str:
@@ -275,7 +282,7 @@ class ScoringApp:
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)
-        if not request.client.startswith(_LOOPBACK):
+        if not _LOOPBACK.match(request.client):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")

@@ -8,6 +8,7 @@ nothing but write: to make the lines there as well would have it fight for the i
 from __future__ import annotations
 
 import collections
+import json
 import logging
 import os
 import sys
@@ -16,8 +17,6 @@ import time
 import traceback
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Final, Literal
-
-import orjson
 
 from calotype.serving.exchange import Answer, Request
 
@@ -54,7 +53,7 @@ class Journal:
     def write(self, event: str, *, level: str = "info", **facts: Any) -> None:
         """Write one line about something that happened; `facts` must not hold secrets."""
         line = {"time": self._clock.now(), "level": level, "event": event, **facts}
-        self._put(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE, default=str).decode())
+        self._put(json.dumps(line, default=str) + "\n")  # unlike orjson, takes names of any file
         self._wake.set()
 
     def request(self, request: Request, answer: Answer, total_ms: float) -> None:
@@ -73,7 +72,9 @@ class Journal:
         if len(self._waiting) >= _MOST_WAITING:
             self.dropped += 1
             return
-        self._waiting.append((_as_text(line) if self._is_text else line).encode())
+        self._waiting.append(
+            (_as_text(line) if self._is_text else line).encode("utf-8", "backslashreplace")
+        )
 
     def close(self) -> None:
         """Write what is waiting and stop."""
@@ -140,7 +141,7 @@ class _Clock:
 
 def _as_text(line: str) -> str:
     """Return a line of JSON as people like to read it."""
-    facts = orjson.loads(line)
+    facts = json.loads(line)
     rest = " ".join(f"{key}={value}" for key, value in facts.items() if key not in _HIDDEN)
     level = "" if facts["level"] == "info" else f"{facts['level']}: "
     return f"{facts['time'][11:19]} {level}{facts['event']} {rest}\n"

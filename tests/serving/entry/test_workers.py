@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def log(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def running(
     script: Path, log: Path, text: str = SCRIPT, **limits: Any
-) -> AsyncIterator[ScriptService]:
+) -> AsyncGenerator[ScriptService]:
     """Run a script as a service, with its log in a file."""
     script.write_text(text, encoding="utf-8")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -270,7 +270,7 @@ def test_a_script_that_got_worse_does_not_replace_a_good_one(tmp_path: Path, log
 
 def test_the_line_is_bounded_and_nobody_waits_too_long(tmp_path: Path, log: Path) -> None:
     async def scenario() -> None:
-        limits = {"max_queued_requests": 2, "max_request_wait_ms": 100}
+        limits: dict[str, Any] = {"max_queued_requests": 2, "max_request_wait_ms": 100}
         async with running(tmp_path / "score.py", log, **limits) as service:
             outcomes = await asyncio.gather(
                 *(ask(service, 0.4) for _ in range(5)), return_exceptions=True

@@ -57,7 +57,7 @@ class Deadline:
             try:
                 now_s = time.monotonic()
                 self._ends_s = now_s + limit_s
-                # One that should have rung by now was stopped by the script, for an alarm of its own.
+                # One that should have rung by now was stopped by the script for one of its own.
                 if not now_s <= self._rings_s <= self._ends_s:
                     self._set(limit_s)
                 return function(**arguments)

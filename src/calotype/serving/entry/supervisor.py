@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any, Final, Protocol, cast
-
-import orjson
 
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import wire
@@ -204,7 +203,7 @@ class Supervisor:
 
     def settle(self, link: WorkerLink, frame: Frame) -> None:
         """Take note of what a worker says after `init`."""
-        facts = orjson.loads(frame[3])
+        facts = json.loads(frame[3])
         if frame[0] == wire.READY:
             link.facts = facts
             link.is_ready = True

@@ -69,7 +69,9 @@ def unpack_answer(status: int, head: bytes, body: bytes) -> Answer:
 def pack_refusal(refusal: Refusal, elapsed_ms: float) -> bytes:
     """Return the frame of a refusal."""
     lines = b"\n".join(b"%s:%s" % pair for pair in refusal.headers)
-    return frame(REFUSAL, refusal.status, lines, refusal.message.encode(), elapsed_ms)
+    return frame(
+        REFUSAL, refusal.status, lines, refusal.message.encode("utf-8", "replace"), elapsed_ms
+    )
 
 
 def unpack_refusal(status: int, head: bytes, body: bytes) -> Refusal:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
 import sys
 import time
-
-import orjson
 
 from calotype.serving.entry import wire
 from calotype.serving.entry.script import EntryScript
@@ -44,7 +43,7 @@ def announce(connection: socket.socket, script: EntryScript) -> None:
         script.init()
     except ScriptFailed as failure:
         facts = {"message": str(failure), "trace": failure.trace}
-        connection.sendall(wire.frame(wire.FAILED, 0, b"", orjson.dumps(facts)))
+        connection.sendall(wire.frame(wire.FAILED, 0, b"", json.dumps(facts).encode()))
         raise
     facts = {
         "pid": os.getpid(),
@@ -52,7 +51,7 @@ def announce(connection: socket.socket, script: EntryScript) -> None:
         "needs_headers": script.needs_headers,
         "contract": script.contract,
     }
-    connection.sendall(wire.frame(wire.READY, 0, b"", orjson.dumps(facts)))
+    connection.sendall(wire.frame(wire.READY, 0, b"", json.dumps(facts).encode()))
 
 
 def ignore_terminal() -> None:

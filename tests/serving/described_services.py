@@ -19,7 +19,7 @@ from calotype.serving.openapi.documents import Documents
 from calotype.serving.openapi.script_contract import contract_of
 from calotype.serving.settings import ServiceSettings
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "openapi" / "data"
 # One grey pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 VERSIONS = ("2", "3", "3.1")

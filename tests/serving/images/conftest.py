@@ -1,8 +1,0 @@
-"""Makes the small networks of the models' tests importable here."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
