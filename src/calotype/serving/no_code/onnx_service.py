@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POST = frozenset({"POST"})
-
 # A body is scored on the event loop when no body of its size would keep others waiting for longer.
 _LOOP_BUDGET_S = 0.001
 _MAX_LOOP_BYTES = 64 << 10
@@ -51,39 +49,23 @@ class OnnxService:
         path: the file.
         settings: limits of queue and time.
         threads: how many requests may be computed at a time beside the event loop.
+
+    Attributes:
+        loop_bytes: bodies up to this size are scored on the event loop; 0 sends all to the threads.
     """
 
     def __init__(self, path: Path, settings: ServiceSettings, *, threads: int = 0) -> None:
         self._path = path
         self._runners = Runners(self._answer, settings, threads)
         self._max_depth = settings.max_json_depth
-        self._state: State = "starting"
-        self._contract = ServiceContract()
+        self.state: State = "starting"
+        self.methods = frozenset({"POST"})
+        self.contract = ServiceContract()
+        self.loop_bytes = 0
         self._inputs: tuple[TensorInput, ...] = ()
         self._outputs: list[str] = []
-        self._loop_bytes = 0
         self._session: onnxruntime.InferenceSession | None = None
         self._feeds_of: Callable[[bytes], Feeds] = self._feeds_by_name
-
-    @property
-    def state(self) -> State:
-        """`ready` once the file is open and was run."""
-        return self._state
-
-    @property
-    def contract(self) -> ServiceContract:
-        """Names, types and shapes of the file."""
-        return self._contract
-
-    @property
-    def methods(self) -> frozenset[str]:
-        """POST alone."""
-        return _POST
-
-    @property
-    def loop_bytes(self) -> int:
-        """Bodies up to this size are scored on the event loop; 0 sends all to the threads."""
-        return self._loop_bytes
 
     @property
     def queue_depth(self) -> int:
@@ -99,13 +81,13 @@ class OnnxService:
         try:
             await asyncio.to_thread(self._open)
         except errors.CalotypeError:
-            self._state = "failed"
+            self.state = "failed"
             raise
-        self._state = "ready"
+        self.state = "ready"
 
     async def stop(self) -> None:
         """End the threads."""
-        self._state = "stopped"
+        self.state = "stopped"
         self._runners.close()
 
     async def score(self, request: Request) -> Answer:
@@ -115,7 +97,7 @@ class OnnxService:
             Refusal: 400 or 415 for what the caller sent, 503 and 504 when there is too much of it.
         """
         require_json(request.header(b"content-type"))
-        if len(request.body) <= self._loop_bytes:
+        if len(request.body) <= self.loop_bytes:
             return self._answer(request, None)
         return await self._runners.run(request)
 
@@ -194,9 +176,9 @@ class OnnxService:
         if len(self._inputs) == 1:
             self._feeds_of = self._feeds_of_one
         example = self._seconds(2)
-        self._contract = onnx_contract(self._inputs, session.get_outputs())
+        self.contract = onnx_contract(self._inputs, session.get_outputs())
         if example < _LOOP_BUDGET_S:
-            self._loop_bytes = self._affordable_bytes()
+            self.loop_bytes = self._affordable_bytes()
 
     def _affordable_bytes(self) -> int:
         """Return the largest body, as far as we let one in, that stays within the loop's budget."""
