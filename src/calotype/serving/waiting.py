@@ -24,13 +24,11 @@ class Pending:
         request: what was asked.
         future: gets the answer, or a refusal.
         since_s: when it joined the line; later, when a worker took it; on `time.monotonic`.
-        is_taken: whether a worker has it.
     """
 
     request: Request
     future: asyncio.Future[Answer]
     since_s: float = field(default_factory=time.monotonic)
-    is_taken: bool = False
 
     def settle(self, outcome: Answer | BaseException) -> None:
         """Give the caller an answer or a refusal, unless there is one already."""
@@ -93,7 +91,6 @@ class WaitingLine:
     def return_first(self, pending: Pending) -> None:
         """Take a request back that a worker had and did not begin."""
         pending.since_s = time.monotonic()
-        pending.is_taken = False
         self._line.appendleft(pending)
 
     def next(self) -> Pending | None:
@@ -108,7 +105,6 @@ class WaitingLine:
             now_s = time.monotonic()
             pending.request.timings["queue"] = (now_s - pending.since_s) * 1000
             pending.since_s = now_s
-            pending.is_taken = True
             return pending
         return None
 
