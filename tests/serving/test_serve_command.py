@@ -7,6 +7,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 import small_networks
 from PIL import Image
-from running import Program, ask_over, check_error, serving, until
+from running import Program, ask_over, check_error, command, environment, serving, until
 
 SCRIPT = """
 import ctypes, json, os, time
@@ -145,6 +147,23 @@ def test_images_are_scored(image: Program) -> None:
     assert message
 
 
+def test_the_client_of_an_image_service_sends_a_file(image: Program, tmp_path: Path) -> None:
+    client, file = tmp_path / "client.py", tmp_path / "a.jpg"
+    file.write_bytes(picture())
+    asked = ("service", "client", "--uri", image.facts["scoring_uri"], "--language", "python")
+    client.write_text(json.loads(_output(command(*asked)))["source"])
+    sent = image.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+    assert _output([sys.executable, str(client), str(file)]) == sent.body.decode() + "\n"
+
+
+def _output(arguments: list[str]) -> str:
+    done = subprocess.run(
+        arguments, env=environment(""), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_ids_come_back(service: Program) -> None:
     sent = {"x-request-id": "r-1", "x-ms-client-request-id": "c-1", "TraceId": "t-1"}
     for path in ("/", "/nowhere", "/score"):
@@ -239,7 +258,8 @@ def test_metrics_count_what_was_answered(service: Program) -> None:
     before = refused()
     for _ in range(3):
         service.ask("GET", "/nowhere")
-    assert refused() == before + 3
+    # A worker counts an answer once it is on its way.
+    until(lambda: refused() == before + 3, "three more refusals")
 
 
 def test_requests_are_logged_with_their_stages(service: Program) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trustme
+from described_services import image_contract
 
 from calotype import errors
 from calotype.serving.check import check
@@ -22,7 +23,6 @@ from calotype.serving.http_client import HttpClient
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import Schema, ServiceContract
 from calotype.serving.openapi.documents import Documents
-from calotype.serving.openapi.image_contract import image_contract
 from calotype.serving.refusals import Refusal
 
 KEY = "the-secret-key-of-this-test"
@@ -123,7 +123,7 @@ def test_good_service_has_only_good_rows(prefix: str) -> None:
 
 
 def test_image_service_is_good_too() -> None:
-    contract = image_contract(["a", "b"])
+    contract = image_contract()
     reply = json.dumps([{"Scored Labels": "a", "Scored Probabilities": {"a": 0.75}}]).encode()
     assert problems(Behaviour(contract=contract, reply=reply)) == []
 
