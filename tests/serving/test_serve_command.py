@@ -7,6 +7,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 import small_networks
 from PIL import Image
-from running import Program, ask_over, check_error, serving, until
+from running import Program, ask_over, check_error, command, environment, serving, until
 
 SCRIPT = """
 import ctypes, json, os, time
@@ -143,6 +145,23 @@ def test_images_are_scored(image: Program) -> None:
     message = check_error(image.ask("POST", "/score", b"no image", {"Content-Type": "image/png"}),
                           422)  # fmt: skip
     assert message
+
+
+def test_the_client_of_an_image_service_sends_a_file(image: Program, tmp_path: Path) -> None:
+    client, file = tmp_path / "client.py", tmp_path / "a.jpg"
+    file.write_bytes(picture())
+    asked = ("service", "client", "--uri", image.facts["scoring_uri"], "--language", "python")
+    client.write_text(json.loads(_output(command(*asked)))["source"])
+    sent = image.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+    assert _output([sys.executable, str(client), str(file)]) == sent.body.decode() + "\n"
+
+
+def _output(arguments: list[str]) -> str:
+    done = subprocess.run(
+        arguments, env=environment(""), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_ids_come_back(service: Program) -> None:

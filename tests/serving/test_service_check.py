@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trustme
 from click.testing import CliRunner
+from described_services import image_contract
 
 from calotype import errors
 from calotype.cli.main import program
@@ -24,7 +25,6 @@ from calotype.serving.http_client import HttpClient
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import Schema, ServiceContract
 from calotype.serving.openapi.documents import Documents
-from calotype.serving.openapi.image_contract import image_contract
 from calotype.serving.refusals import Refusal
 
 KEY = "the-secret-key-of-this-test"
@@ -128,7 +128,7 @@ def test_good_service_has_only_good_rows(prefix: str) -> None:
 
 
 def test_image_service_is_good_too() -> None:
-    contract = image_contract(["a", "b"])
+    contract = image_contract()
     reply = json.dumps([{"Scored Labels": "a", "Scored Probabilities": {"a": 0.75}}]).encode()
     assert problems(Behaviour(contract=contract, reply=reply)) == []
 

@@ -270,7 +270,8 @@ def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Depl
     _check_installed("sklearn", *(["skops"] if Path(model).suffix.lower() == ".skops" else []))
     from calotype.serving.no_code.sklearn_script import script_for
 
-    entry = script_for(Path(model), allow_pickle=allow_pickle)
+    depth = deployment.front.service.max_json_depth
+    entry = script_for(Path(model), allow_pickle=allow_pickle, max_json_depth=depth)
     made = _of_script(deployment, entry.script, None, entry.model_dir)
     assert made.script is not None
     return replace(made, script=replace(made.script, environment=dict(entry.environment)))

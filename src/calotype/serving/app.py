@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qs
 
 import calotype
 from calotype import errors
@@ -20,6 +19,7 @@ from calotype.serving.exchange import JSON, TEXT, Answer, Headers, Request
 from calotype.serving.journal import Journal
 from calotype.serving.metrics import Meter
 from calotype.serving.openapi.documents import Documents
+from calotype.serving.query import query_pairs
 from calotype.serving.refusals import Refusal
 from calotype.serving.service import Service
 from calotype.serving.settings import ServiceSettings
@@ -280,12 +280,12 @@ class ScoringApp:
             raise refusals.overloaded("The service is not ready.")
         if self._documents is None:
             self._documents = self._documents_of()
-        asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get("version")
+        version = dict(query_pairs(request.query)).get("version")  # the last of several
         # Whoever could say so falsely would only mislead themselves, as with their own Host.
         forwarded = request.header(b"x-forwarded-proto")
         scheme = forwarded.decode() if forwarded in (b"http", b"https") else request.scheme
         base = self._documents.base_of(scheme, request.header(b"host"), request.base)
-        return Answer(200, self._documents.document(asked[-1] if asked else None, base), JSON)
+        return Answer(200, self._documents.document(version, base), JSON)
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)

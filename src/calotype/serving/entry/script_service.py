@@ -21,9 +21,8 @@ from calotype.serving.journal import Journal
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.service import State
 from calotype.serving.settings import ServiceSettings
-from calotype.serving.waiting import Pending, WaitingLine
+from calotype.serving.waiting import Pending, Sweeper, WaitingLine
 
-_SWEEP_S: Final = 0.02
 # A worker of a script that is as fast as that has its next request lying ready: else it would wait
 # for this process after each one, longer than it works. One that dies has not begun that one.
 _FAST_MS: Final = 2.0
@@ -98,7 +97,7 @@ class ScriptService:
         self._methods = frozenset[str]()
         self._state: State = "starting"
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper = Sweeper(self._sweep)
 
     @property
     def state(self) -> State:
@@ -157,8 +156,7 @@ class ScriptService:
     async def stop(self) -> None:
         """End all workers."""
         self._state = "stopped"
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.stop()
         await self._supervisor.stop()
         os.close(self._shared)
 
@@ -171,8 +169,7 @@ class ScriptService:
             self._line.join(pending)
         else:
             self._give(worker, pending)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._sweeper.wake()
         return await pending.future
 
     def joined(self, link: WorkerLink) -> None:
@@ -199,7 +196,7 @@ class ScriptService:
             return
         del self._workers[link]
         if worker.held and (first := worker.held.popleft().pending) is not None:
-            _refuse(first, refusals.worker_died())
+            first.settle(refusals.worker_died())
         self._take_back(worker.held)
 
     def answered(self, link: WorkerLink, frame: Frame) -> None:
@@ -212,11 +209,8 @@ class ScriptService:
         elif held.pending is not None:
             held.pending.request.timings["infer"] = elapsed_ms
             self._take_note_of(elapsed_ms)
-            if not held.pending.future.done():
-                if kind == wire.ANSWER:
-                    held.pending.future.set_result(wire.unpack_answer(status, head, body))
-                else:
-                    held.pending.future.set_exception(wire.unpack_refusal(status, head, body))
+            unpack = wire.unpack_answer if kind == wire.ANSWER else wire.unpack_refusal
+            held.pending.settle(unpack(status, head, body))
         if worker.held:
             self._begin_turn(worker)
         elif worker.is_leaving:
@@ -279,9 +273,8 @@ class ScriptService:
         while len(self._line) and self._idle:
             self._fill(self._idle.pop())
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
         """Refuse who waited too long, take back what lies behind a slow one, end who hangs."""
-        assert self._loop is not None
         self._line.sweep()
         now_s = time.monotonic()
         for worker in self._workers.values():
@@ -290,12 +283,11 @@ class ScriptService:
             lasts_s = now_s - worker.turn_s
             if lasts_s > self._timeout_s + _GRACE_S and not worker.link.was_killed:
                 if (pending := worker.held[0].pending) is not None:
-                    _refuse(pending, refusals.timed_out(self._settings.scoring_timeout_ms))
+                    pending.settle(refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
             if lasts_s > _SLOW_S and len(worker.held) > 1:
                 self._recall(worker)
-        is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
-        self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
+        return bool(len(self._line)) or any(one.held for one in self._workers.values())
 
     def _recall(self, worker: _Worker) -> None:
         """Take back what lies ready at a worker, in two sweeps; see `claims`."""
@@ -308,8 +300,3 @@ class ScriptService:
             if held.number > begun and held.pending is not None:
                 pending, held.pending = held.pending, None
                 self._take_back([_Held(pending, held.number)])
-
-
-def _refuse(pending: Pending, refusal: refusals.Refusal) -> None:
-    if not pending.future.done():
-        pending.future.set_exception(refusal)
