@@ -23,7 +23,7 @@ class Pending:
     Attributes:
         request: what was asked.
         future: gets the answer, or a refusal.
-        since_s: when it joined the line; later, when a worker took it; on `time.monotonic`.
+        since_s: when it came, on `time.monotonic`.
     """
 
     request: Request
@@ -89,8 +89,7 @@ class WaitingLine:
         self._line.append(pending)
 
     def return_first(self, pending: Pending) -> None:
-        """Take a request back that a worker had and did not begin."""
-        pending.since_s = time.monotonic()
+        """Take a request back that a worker had and did not begin; it has not lost its time."""
         self._line.appendleft(pending)
 
     def next(self) -> Pending | None:
@@ -102,9 +101,6 @@ class WaitingLine:
             if pending.request.is_abandoned:
                 pending.future.cancel()
                 continue
-            now_s = time.monotonic()
-            pending.request.timings["queue"] = (now_s - pending.since_s) * 1000
-            pending.since_s = now_s
             return pending
         return None
 
