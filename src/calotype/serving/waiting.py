@@ -101,6 +101,7 @@ class WaitingLine:
             if pending.request.is_abandoned:
                 pending.future.cancel()
                 continue
+            pending.request.timings["queue"] = (time.monotonic() - pending.since_s) * 1000
             return pending
         return None
 

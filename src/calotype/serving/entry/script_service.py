@@ -287,7 +287,7 @@ class ScriptService:
                 self._supervisor.kill(worker.link)
             if lasts_s > _SLOW_S and len(worker.held) > 1:
                 self._recall(worker)
-        return bool(len(self._line)) or any(w.held for w in self._workers.values())
+        return bool(len(self._line)) or any(one.held for one in self._workers.values())
 
     def _recall(self, worker: _Worker) -> None:
         """Take back what lies ready at a worker, in two sweeps; see `claims`."""

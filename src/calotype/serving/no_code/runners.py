@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -55,8 +54,6 @@ class Runners:
         """Give the free threads what is waiting."""
         loop = asyncio.get_running_loop()
         while len(self._running) < self._count and (pending := self.line.next()) is not None:
-            waited_s = time.monotonic() - pending.since_s
-            pending.request.timings["queue"] = waited_s * 1000
             options = self._running[pending] = import_onnxruntime().RunOptions()
             done = loop.run_in_executor(self._threads, self._work, pending.request, options)
             timer = loop.call_later(self._timeout_ms / 1000, self._give_up, pending)
