@@ -68,7 +68,8 @@ def run(
     """Run a client in an environment of its own and wait for it.
 
     Mono 6.8 loses a race with its own threads for I/O once in some fifty times as it ends: it
-    aborts or hangs, after our code has run. Then, and only then, the client runs once more.
+    aborts or hangs, after our code has run. Then, and only then, the client runs again, up to four
+    times in all.
 
     Args:
         command: of `build`.

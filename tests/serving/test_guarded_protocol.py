@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from guarded_server import GuardedServer, guarded_server, read_all, wait_until
 
+from calotype.serving.metrics import Meter
 from calotype.serving.settings import ServiceSettings
 
 Serve = Callable[..., GuardedServer]
@@ -108,7 +109,7 @@ def serve(app: Echo, shared_relay: Relay, shared_server: GuardedServer) -> Gener
             if settings:
                 return stack.enter_context(guarded_server(app, ServiceSettings(**settings)))
             shared_relay.app = app
-            shared_server.guard.refused.clear()
+            shared_server.guard.meter = Meter()
             return shared_server
 
         yield start
@@ -178,7 +179,7 @@ def test_a_bad_request_waits_for_the_answers_before_it(serve: Serve, app: Echo) 
     server = serve()
     with server.connect() as connection:
         connection.sendall(get("/held") + get("/b") + b"nonsense\r\n\r\n")
-        wait_until(lambda: server.guard.refused[400] == 1, "the refusal")
+        wait_until(lambda: server.guard.meter.refused[400] == 1, "the refusal")
         wait_until(lambda: app.seen == ["/held"], "the first request")
         app.open_gate()
         answers, _, refusal = read_all(connection).partition(b"HTTP/1.1 400")
@@ -191,7 +192,7 @@ def test_too_many_pipelined_requests_get_503(serve: Serve, app: Echo) -> None:
     server = serve()
     with server.connect() as connection:
         connection.sendall(get("/held") + get("/") * 200)
-        wait_until(lambda: server.guard.refused[503] == 1, "the refusal")
+        wait_until(lambda: server.guard.meter.refused[503] == 1, "the refusal")
         wait_until(lambda: app.seen == ["/held"], "the first request")
         app.open_gate()
         answer = read_all(connection)
@@ -203,7 +204,7 @@ def test_slow_headers_get_408(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
     content = assert_refused(server.exchange(b"GET / HT"), 408)
     assert "headers" in content["message"]
-    assert server.guard.refused == {408: 1}
+    assert server.guard.meter.refused == {408: 1}
 
 
 def test_dripping_headers_do_not_extend_the_time(serve: Serve) -> None:
@@ -232,14 +233,14 @@ def test_slow_headers_of_a_further_request_get_408(serve: Serve) -> None:
 def test_a_silent_connection_is_closed_without_an_answer(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
     assert server.exchange(b"") == b""
-    assert server.guard.closed == {"silent": 1}
+    assert server.guard.meter.closed == {"silent": 1}
 
 
 def test_an_idle_connection_is_closed_without_an_answer(serve: Serve) -> None:
     server = serve(idle_timeout_s=0.05)
     answer = server.exchange(get("/"))
     assert answer.count(b"HTTP/1.1 ") == 1
-    assert server.guard.closed == {"idle": 1}
+    assert server.guard.meter.closed == {"idle": 1}
 
 
 def test_a_slow_body_gets_408_and_the_app_is_told(serve: Serve, app: Echo) -> None:
@@ -265,7 +266,7 @@ def test_a_slow_reader_is_cut_off(serve: Serve) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", server.port))
         connection.sendall(get("/large"))
-        wait_until(lambda: server.guard.closed["slow reader"] == 1, "the end")
+        wait_until(lambda: server.guard.meter.closed["slow reader"] == 1, "the end")
         wait_until(lambda: not server.guard.connections, "the connection's end")
 
 
@@ -293,7 +294,7 @@ def test_a_slow_reader_is_cut_off(serve: Serve) -> None:
 def test_heads_have_limits(serve: Serve, request_bytes: bytes, status: int) -> None:
     server = serve()
     assert_refused(server.exchange(request_bytes), status)
-    assert server.guard.refused == {status: 1}
+    assert server.guard.meter.refused == {status: 1}
 
 
 def test_a_long_header_in_small_pieces_is_refused(serve: Serve) -> None:
@@ -301,7 +302,7 @@ def test_a_long_header_in_small_pieces_is_refused(serve: Serve) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nA: ")
         sent = 0
-        while not server.guard.refused and sent < 1 << 20:
+        while not server.guard.meter.refused and sent < 1 << 20:
             sent += connection.send(b"x" * 1000)
         assert_refused(read_all(connection), 431)
 
@@ -403,7 +404,7 @@ def test_malformed_requests_get_400(serve: Serve, app: Echo, name: str) -> None:
     server = serve()
     assert_refused(server.exchange(MALFORMED[name].encode("latin-1")), 400)
     assert "/hidden" not in app.seen
-    assert server.guard.refused == {400: 1}
+    assert server.guard.meter.refused == {400: 1}
 
 
 @pytest.mark.parametrize("line", ["CONNECT a:80 HTTP/1.1", "FOO /score HTTP/1.1"])
@@ -504,7 +505,9 @@ def test_a_connection_too_many_gets_503(serve: Serve) -> None:
 def test_a_flood_of_connections_is_cut_off(serve: Serve) -> None:
     server = serve(max_connections=10)
     connections = [server.connect() for _ in range(60)]
-    wait_until(lambda: server.guard.closed["too many"] == 33, "the flood's end")  # 60 - 10 - 17
+    wait_until(
+        lambda: server.guard.meter.closed["too many"] == 33, "the flood's end"
+    )  # 60 - 10 - 17
     wait_until(lambda: len(server.guard.connections) == 27, "the others")
     for connection in connections:
         connection.close()

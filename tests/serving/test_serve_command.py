@@ -248,18 +248,59 @@ def test_a_crash_without_isolation_costs_one_of_the_workers(services: dict[str, 
     until(lambda: pids.add(plain.score({}).json["pid"]) or len(pids) == 2, "answers of both")
 
 
-def test_metrics_count_what_was_answered(service: Program) -> None:
-    def refused() -> float:
-        for line in service.ask("GET", "/metrics").body.decode().splitlines():
-            if line.startswith('calotype_requests_total{service="try-it",status="404"}'):
-                return float(line.split()[1])
-        return 0.0
+def counters(service: Program) -> dict[str, float]:
+    """Return the metrics by name and labels, without that of the service."""
+    text = service.ask("GET", "/metrics").body.decode().replace('service="try-it"', "")
+    pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name.replace("{,", "{").replace(",}", "}"): float(value) for name, value in pairs}
 
-    before = refused()
+
+def test_metrics_count_requests_to_score_apart_from_others(service: Program) -> None:
+    before = counters(service)
     for _ in range(3):
         service.ask("GET", "/nowhere")
-    # A worker counts an answer once it is on its way.
-    until(lambda: refused() == before + 3, "three more refusals")
+        service.ask("GET", f"{PREFIX}/")
+        service.ask("DELETE", f"{PREFIX}/score")
+    # An answer is counted after it has been sent, maybe by another process.
+    wanted = {
+        'calotype_requests_total{status="405"}': 3,
+        "calotype_request_seconds_count{}": 3,
+        'calotype_other_requests_total{path="other"}': 3,
+        'calotype_other_requests_total{path="health"}': 3,
+    }
+    until(
+        lambda: all(
+            counters(service).get(name, 0) == before.get(name, 0) + more
+            for name, more in wanted.items()
+        ),
+        "the counters",
+    )
+    after = counters(service)
+    assert 'calotype_requests_total{status="404"}' not in after
+    assert after['calotype_other_requests_total{path="metrics"}'] > 0
+
+
+def test_what_ends_before_the_app_is_counted_by_all_processes(service: Program) -> None:
+    name = 'calotype_refused_connections_total{status="400"}'
+    before = counters(service).get(name, 0)
+    for _ in range(8):
+        with service.connect() as line:
+            line.sendall(b"no request\r\n\r\n")
+            assert line.recv(100).startswith(b"HTTP/1.1 400")
+    until(lambda: counters(service)[name] == before + 8, "the refusals of all processes")
+    assert counters(service)['calotype_closed_connections_total{reason="silent"}'] == 0
+
+
+@pytest.mark.parametrize(("kind", "workers"), [("script", 1), ("plain", 2)])
+def test_workers_and_restarts_are_counted(
+    services: dict[str, Program], kind: str, workers: int
+) -> None:
+    service = services[kind]
+    before = counters(service)["calotype_restarts_total{}"]
+    os.kill(service.score({}).json["pid"], 9)
+    until(lambda: counters(service).get("calotype_restarts_total{}") == before + 1, "the restart")
+    until(lambda: counters(service).get("calotype_ready_workers{}") == workers, "all workers again")
+    assert "# TYPE calotype_restarts_total counter" in service.ask("GET", "/metrics").body.decode()
 
 
 def test_requests_are_logged_with_their_stages(service: Program) -> None:

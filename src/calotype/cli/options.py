@@ -62,7 +62,7 @@ def _option(
     flag = f"--{called.replace('_', '-')}"
     attributes: dict[str, Any] = {
         "default": description["default"],
-        "show_default": description["default"] is not None,
+        "show_default": description["default"] not in (None, ""),
         "help": _help(description),
     }
     if description["type"] == "boolean":

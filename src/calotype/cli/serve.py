@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from calotype import errors
 from calotype.cli.options import PATH, parameter_options
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from calotype.serving.deployment import Addresses, Deployment
     from calotype.serving.front import FrontSettings
+
+_OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_cores_when_alone")
 
 
 @command(
@@ -85,6 +90,12 @@ if TYPE_CHECKING:
     help="Calibrated probabilities of an image model, or those of the network as they come.",
 )
 @click.option(
+    "--all-cores-when-alone/--one-core-when-alone",
+    default=True,
+    show_default=True,
+    help="A request that is alone gets all cores; needs the image model twice in memory.",
+)
+@click.option(
     "--access-log/--no-access-log",
     default=True,
     show_default=True,
@@ -126,6 +137,7 @@ def serve(
     threads: int | None,
     exact_decode: bool,
     calibration: bool,
+    all_cores_when_alone: bool,
     access_log: bool,
     log_format: Literal["auto", "json", "text"],
     capture: Path | None,
@@ -167,17 +179,20 @@ def serve(
         threads=threads,
         exact_decode=exact_decode,
         is_calibrated=calibration,
+        all_cores_when_alone=all_cores_when_alone,
         reload=reload,
     )
     if entry_script is None:
         deployment = _of_model(deployment, model or "", allow_pickle=allow_pickle)
     else:
         deployment = _of_script(deployment, entry_script, source_directory, model_dir)
+    if deployment.kind != "image":
+        _refuse(_OF_IMAGE_MODELS, "belongs to image models.")
 
     async def ready(addresses: Addresses) -> None:
         _announce(terminal, deployment, addresses)
         if check:
-            await _check(terminal, front, addresses)
+            await _check(terminal, deployment.front, addresses)
             raise StopServing
 
     try:
@@ -206,7 +221,7 @@ def _with_credentials(
         raise click.UsageError("--tls-cert and --tls-key belong together.")
     if (token_key is not None) != (auth == "token"):
         raise click.UsageError("--auth token and --token-key FILE belong together.")
-    keys = keys_for(auth, primary, secondary)
+    keys = keys_for(auth, primary, secondary, given_as=_given(("primary_key", "secondary_key")))
     if keys is not None:
         return replace(front, primary_key=keys.primary, secondary_key=keys.secondary)
     if token_key is None:
@@ -217,6 +232,29 @@ def _with_credentials(
     return replace(front, token_keys=json.dumps(jwks(public)))
 
 
+def _given(names: Sequence[str]) -> str:
+    """Return how the user gave these options: by their flags or environment variables."""
+    context = click.get_current_context()
+    found: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name not in names or source in (None, ParameterSource.DEFAULT):
+            continue
+        is_variable = source == ParameterSource.ENVIRONMENT
+        found.append(f"variable {option.envvar}" if is_variable else option.opts[0])
+    return ", ".join(found)
+
+
+def _refuse(names: Sequence[str], why: str) -> None:
+    """Refuse options that have no meaning for what is served.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    if given := _given(names):
+        raise click.UsageError(f"{given} {why}")
+
+
 def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Deployment:
     if Path(model).suffix.lower() not in (".skops", ".joblib", ".pkl"):
         if deployment.front.service.workers > 1:
@@ -224,7 +262,12 @@ def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Depl
                 "--workers belongs to --entry-script: a model uses all cores in one process "
                 "(--threads)."
             )
-        return replace(deployment, model=model)
+        deployment = replace(deployment, model=model)
+        if deployment.kind == "onnx":
+            _check_exists(Path(model))
+        return deployment
+    _check_exists(Path(model))
+    _check_installed("sklearn", *(["skops"] if Path(model).suffix.lower() == ".skops" else []))
     from calotype.serving.no_code.sklearn_script import script_for
 
     depth = deployment.front.service.max_json_depth
@@ -240,10 +283,7 @@ def _of_script(
     from calotype.serving.entry.fork_client import ForkConfiguration
 
     for place in filter(None, (script, source_directory, model_dir)):
-        if not place.exists():
-            raise errors.UnreadableFile(
-                "expected a file or folder", where=str(place), got="nothing there"
-            )
+        _check_exists(place)
     limits = deployment.front.service
     source = source_directory or script.parent
     return replace(
@@ -255,9 +295,32 @@ def _of_script(
             timeout_ms=limits.scoring_timeout_ms,
             max_json_depth=limits.max_json_depth,
             max_multipart_parts=limits.max_multipart_parts,
+            log_format=deployment.front.log_format,
         ),
         front=replace(deployment.front, source_directory=str(source.resolve())),
     )
+
+
+def _check_exists(place: Path) -> None:
+    if not place.exists():
+        raise errors.UnreadableFile(
+            "expected a file or folder",
+            where=str(place),
+            got="nothing there",
+            action="Check the path.",
+        )
+
+
+def _check_installed(*packages: str) -> None:
+    """Ask before any process is started: it could only fail with a trace."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise errors.MissingDependency(
+                f"expected the package {package}",
+                where="calotype serve --model",
+                got="none",
+                action="Install it: pip install 'calotype[sklearn]'.",
+            )
 
 
 def _announce(terminal: Terminal, deployment: Deployment, addresses: Addresses) -> None:
@@ -288,6 +351,12 @@ async def _check(terminal: Terminal, front: FrontSettings, addresses: Addresses)
     """
     from calotype.cli.service import show_report
     from calotype.serving.check import check
+    from calotype.serving.deployment import local_host
+    from calotype.serving.http_client import HttpClient
 
-    report = await asyncio.to_thread(check, addresses.scoring_uri, credential=front.primary_key)
+    # Its certificate may be for a name that leads elsewhere, where its key must not go.
+    http = HttpClient(connect_to=local_host(front.service.host))
+    report = await asyncio.to_thread(
+        check, addresses.scoring_uri, credential=front.primary_key, http=http
+    )
     show_report(terminal, report)

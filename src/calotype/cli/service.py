@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from calotype.serving.check import CheckReport
 
 URI = "http://localhost:5001/score"
-COLUMNS = ("", "what", "found", "what to do")
+COLUMNS = ("", "what", "found, and what to do")
 LANGUAGES = ("python", "csharp", "go", "java", "javascript", "curl", "powerquery")
 
 
@@ -48,7 +48,7 @@ def service() -> None:
     "--auth",
     type=click.Choice(["none", "key", "token"]),
     help="What the service asks for. The client reads it from the environment variable "
-    "CALOTYPE_KEY.  [default: what the service says; none with --example or --image]",
+    "CALOTYPE_KEY.  [default: what the service says; none with --example]",
 )
 @click.option(
     "--example",
@@ -66,14 +66,15 @@ def client(
 ) -> None:
     """Print a client of the service at a URI, ready to run.
 
-    Without --example and --image, the service itself is asked what it takes, and has to run. If
-    it asks for a key even then, put that into the environment variable CALOTYPE_KEY.
+    Without --example and --image, the service itself is asked what it takes, and has to run; with
+    --image it is asked whether it wants a credential, if it runs. If it asks for a key even then,
+    put that into the environment variable CALOTYPE_KEY.
     """
     from calotype.clients import LANGUAGES, client_source
 
     if example and image:
         raise click.UsageError("--example and --image exclude each other.")
-    described = _described(uri, example, is_image=image)
+    described = _described(uri, example, is_image=image, asks_service=auth is None)
     source = client_source(
         language,
         uri=uri,
@@ -92,13 +93,30 @@ def client(
     terminal.show(document, lambda _: click.echo(source, nl=False))
 
 
-def _described(uri: str, example: Path | None, *, is_image: bool) -> Description:
+def _described(
+    uri: str, example: Path | None, *, is_image: bool, asks_service: bool
+) -> Description:
+    from calotype import errors
     from calotype.clients.described import Description, describe
 
-    if example is None and not is_image:
-        return describe(uri, credential=os.environ.get("CALOTYPE_KEY"))
-    body = None if example is None else _read(example)
-    return Description(name=uri, auth="none", is_image=is_image, example=body)
+    credential = os.environ.get("CALOTYPE_KEY")
+    if example is not None:
+        return Description(name=uri, auth="none", is_image=False, example=_read(example))
+    if not is_image:
+        return describe(uri, credential=credential)
+    unasked = Description(name=uri, auth="none", is_image=True, example=None)
+    if not asks_service:
+        return unasked
+    try:
+        described = describe(uri, credential=credential)
+    except errors.OperationFailed as error:
+        click.echo(
+            f"note: the client sends no credential, for the service did not say whether it wants "
+            f"one ({error.got}). Give --auth key if it does.",
+            err=True,
+        )
+        return unasked
+    return replace(described, is_image=True, example=None)
 
 
 def _read(example: Path) -> bytes:
@@ -148,7 +166,7 @@ def show_report(terminal: Terminal, report: CheckReport) -> None:
         "passed": report.passed,
         "findings": [asdict(finding) for finding in report.findings],
     }
-    terminal.show(document, lambda console: table(console, COLUMNS, report.rows))
+    terminal.show(document, lambda console: table(console, COLUMNS, _rows(report)))
     if not report.passed:
         raise errors.OperationFailed(
             "expected a service without errors",
@@ -156,6 +174,14 @@ def show_report(terminal: Terminal, report: CheckReport) -> None:
             got=f"{sum(one.severity == 'error' for one in report.findings)} of them",
             action="Do what stands beside them.",
         )
+
+
+def _rows(report: CheckReport) -> list[tuple[str, str, str]]:
+    """Return what to do below what was found: names to copy need the width."""
+    return [
+        (severity, subject, f"{message}\n→ {fix}" if fix else message)
+        for severity, subject, message, fix in report.rows
+    ]
 
 
 @command(

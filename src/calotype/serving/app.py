@@ -28,10 +28,13 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Handler = Callable[[Request, Receive], Awaitable[Answer]]
+Route = tuple[str, Handler, str]
+"""What comes before the path's own part, what answers, and what it is counted as."""
 
 _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.encode())
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
+_SCORE: Final = "score"
 _HEALTHY: Final = b"Healthy"
 _LOOPBACK: Final = re.compile(r"127\.|::1$|::ffff:127\.")
 
@@ -82,35 +85,36 @@ class ScoringApp:
         self._cors = Cors(settings.cors_origins)
         self._body_bytes = 0  # of all requests that are being answered
         self._routes = self._make_routes(settings.path_prefix)
+        self._no_route: Route = ("", self._unknown, "other")
 
     def forget_documents(self) -> None:
         """Make the documents anew when they are asked for next: the service has changed."""
         self._documents = None
 
-    def _make_routes(self, prefix: str) -> dict[str, tuple[str, Handler]]:
-        """Return the handler of every path, with what comes before its own part."""
-        handlers: dict[str, Handler] = {
-            "/": self._health,
-            "/score": self._score,
-            "/score/": self._score,  # a redirect would lose the body of a POST
-            "/swagger.json": self._swagger,
-            "/metrics": self._metrics,
+    def _make_routes(self, prefix: str) -> dict[str, Route]:
+        """Return handler and counter of every path, with what comes before its own part."""
+        handlers: dict[str, tuple[Handler, str]] = {
+            "/": (self._health, "health"),
+            "/score": (self._score, _SCORE),
+            "/score/": (self._score, _SCORE),  # a redirect would lose the body of a POST
+            "/swagger.json": (self._swagger, "swagger"),
+            "/metrics": (self._metrics, "metrics"),
         }
         if self._public_keys is not None:
-            handlers["/.well-known/jwks.json"] = self._jwks
+            handlers["/.well-known/jwks.json"] = (self._jwks, "other")
         routes = {
-            base + path: (base, handler)
+            base + path: (base, *handler)
             for path, handler in handlers.items()
             for base in {"", prefix}
         }
         if prefix:
-            routes[prefix] = (prefix, self._health)
+            routes[prefix] = (prefix, self._health, "health")
         return routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the interface that ASGI servers call."""
         started_s = time.monotonic()
-        base, handler = self._routes.get(scope["path"], ("", self._unknown))
+        base, handler, counted_as = self._routes.get(scope["path"], self._no_route)
         headers: Headers = scope["headers"]
         by_name = dict(headers)
         client = scope["client"]
@@ -136,7 +140,7 @@ class ScoringApp:
             answer = Answer(499)  # the caller left; nobody gets it
         finally:
             self._body_bytes -= len(request.body)
-        self._note(request, answer, (time.monotonic() - started_s) * 1000)
+        self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
 
     async def _answer(
         self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
@@ -189,11 +193,14 @@ class ScoringApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _note(self, request: Request, answer: Answer, total_ms: float) -> None:
-        self._meter.end(answer.status, total_ms, request.timings)
+    def _note(self, counted_as: str, request: Request, answer: Answer, total_ms: float) -> None:
+        if counted_as == _SCORE:
+            self._meter.end(answer.status, total_ms, request.timings)
+        else:
+            self._meter.end_other(counted_as)
         if self._journal.with_requests:
             self._journal.request(request, answer, total_ms)
-        if self._capture is not None and request.path.startswith("/score"):
+        if self._capture is not None and counted_as == _SCORE:
             self._capture.keep(request, answer)
 
     async def _score(self, request: Request, receive: Receive) -> Answer:

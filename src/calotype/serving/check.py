@@ -28,7 +28,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is an error; warnings may be there."""
+        """Whether nothing is an error; notes and warnings may be there."""
         return all(finding.severity != "error" for finding in self.findings)
 
     @property
@@ -163,8 +163,8 @@ class _Visit:
             return [Finding("ok", "Power BI", "it can use this service")]
         if self._needs_power_bi:
             return found
-        message = f"it cannot use this service: {found[0].message}"
-        return [Finding("ok", "Power BI", message, "")]
+        message = f"only for Power BI: it cannot call this service, {found[0].message}"
+        return [Finding("note", "Power BI", message)]
 
 
 def _of_reply(reply: Reply, gives: dict[str, Any], definitions: Mapping[str, Any]) -> list[Finding]:
@@ -200,6 +200,15 @@ def _refused(subject: str, reply: Reply) -> Finding:
 
 
 def _shown(body: bytes) -> str:
-    text = body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace")
+    """Return the message of an error answer, or the beginning of anything else."""
+    text = _message(body) or body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace")
     text = "".join(one if one.isprintable() else " " for one in text)
     return text[:_SHOWN_CHARACTERS] + ("…" if len(text) > _SHOWN_CHARACTERS else "")
+
+
+def _message(body: bytes) -> str | None:
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return message if isinstance(message, str) else None

@@ -154,7 +154,7 @@ class HttpConnection(HttpToolsProtocol):
             self._drop("idle" if self._awaits is Awaits.NEXT else "silent")
 
     def _drop(self, reason: str) -> None:
-        self.guard.closed[reason] += 1
+        self.guard.meter.close(reason)
         self._awaits = Awaits.NOTHING
         self._deadline_s = math.inf
         self.transport.abort()
@@ -208,7 +208,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in the app's place, in the order of the requests, and read no more requests."""
-        self.guard.refused[refusal.status] += 1
+        self.guard.meter.refuse(refusal.status)
         cycle = self._incoming if self._awaits is Awaits.BODY else None
         sent: Headers = self.headers
         answer = refusal_answer(refusal, defaults=self.default_lines, sent=sent, close=True)

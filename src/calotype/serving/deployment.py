@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from calotype import errors
 from calotype.serving.entry.fork_client import ForkConfiguration
-from calotype.serving.front import Front, FrontSettings
+from calotype.serving.front import Front, FrontSettings, certificate_of
 from calotype.serving.journal import Journal, JournalHandler
 from calotype.serving.metrics import Meter
 from calotype.serving.server import listen
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 0.5
+_EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
+_LOOPBACK: Final = ("localhost", "::1")
 Kind = Literal["image", "onnx", "script"]
 _State = dict[str, tuple[int, int]]
 
@@ -37,6 +40,7 @@ class Deployment:
         model: an image model, or an ONNX file.
         script: an entry script with its folders; None when there is a model.
         precision, threads, exact_decode, is_calibrated: as for the Scorer, of an image model.
+        all_cores_when_alone: load an image model a second time, for requests that are alone.
         reload: run the script anew when a file beside it changes.
     """
 
@@ -47,6 +51,7 @@ class Deployment:
     threads: int | None = None
     exact_decode: bool = False
     is_calibrated: bool = True
+    all_cores_when_alone: bool = True
     reload: bool = False
 
     @property
@@ -114,39 +119,70 @@ async def _serve(
     ready: Callable[[Addresses], Awaitable[None]],
 ) -> None:
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    told: asyncio.Future[str] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, _tell, told, number.name)
     journal.write("starting", kind=deployment.kind, pid=os.getpid())
     starting = loop.create_task(runner.start())
-    stopped = loop.create_task(told.wait())
-    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    reason = "it could not be started"
     try:
         if starting.done():
             starting.result()
+            reason = "an error"
             journal.write("ready")
             await ready(addresses(deployment.front))
-            await told.wait()
+            reason = await told
         else:
+            reason = told.result()
             starting.cancel()
     except StopServing:
-        pass
+        reason = "it was checked"
     finally:
+        journal.write("stopping", reason=reason)
         loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends it at once
-        stopped.cancel()
         await runner.stop()
         loop.remove_signal_handler(signal.SIGTERM)  # not before: some supervisors send it twice
         journal.write("stopped")
+
+
+def _tell(told: asyncio.Future[str], reason: str) -> None:
+    if not told.done():
+        told.set_result(reason)
 
 
 def addresses(front: FrontSettings) -> Addresses:
     """Return where a service with these settings is found."""
     limits = front.service
     scheme = "https" if front.certificate else "http"
-    host = "127.0.0.1" if limits.host in ("0.0.0.0", "::", "") else limits.host  # noqa: S104
+    host = _certified(local_host(limits.host), front)
     host = f"[{host}]" if ":" in host else host
     base = f"{scheme}://{host}:{limits.port}{limits.path_prefix}"
     return Addresses(f"{base}/score", f"{base}/swagger.json", f"{base}/", f"{base}/metrics")
+
+
+def local_host(host: str) -> str:
+    """Return where this machine finds a service that listens on `host`."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
+
+
+def _certified(host: str, front: FrontSettings) -> str:
+    """Return a name that callers can verify, when the certificate has one and `host` is ours."""
+    certificate = certificate_of(front)
+    if certificate is None or host in certificate.names:
+        return host
+    if not (host.startswith("127.") or host in _LOOPBACK):
+        return host
+    names = (name for name in certificate.names if not (name.startswith("*") or _is_address(name)))
+    return next(names, host)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _runner(deployment: Deployment, listener: socket.socket, journal: Journal) -> _Running:
@@ -173,6 +209,7 @@ def _model_service(deployment: Deployment) -> Service:
         from calotype.serving.no_code.onnx_service import OnnxService
 
         return OnnxService(Path(deployment.model), limits)
+    from calotype.serving.images.alone import LARGEST_BYTES
     from calotype.serving.images.image_service import ImageService
 
     return ImageService(
@@ -182,6 +219,7 @@ def _model_service(deployment: Deployment) -> Service:
         threads=deployment.threads,
         exact_decode=deployment.exact_decode,
         calibrated=deployment.is_calibrated,
+        largest_model_for_all_cores=LARGEST_BYTES if deployment.all_cores_when_alone else 0,
     )
 
 

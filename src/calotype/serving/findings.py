@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["ok", "warning", "error"]
+Severity = Literal["ok", "note", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        severity: ok, warning or error.
+        severity: ok, note (worth knowing, nothing is wrong), warning or error.
         subject: what was looked at, in a word or two.
         message: what was found.
         fix: what to change, as a full sentence; empty when nothing has to be.

@@ -21,7 +21,7 @@ from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.capture import FileCapture
 from calotype.serving.guard import Guard
 from calotype.serving.journal import Journal, LogFormat
-from calotype.serving.metrics import Gauge, Meter
+from calotype.serving.metrics import Meter, Reading
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.documents import Documents
 from calotype.serving.openapi.own_documents import OwnDocuments
@@ -38,8 +38,8 @@ _SERVICE_GAUGES: Final = {
     "queue_depth": "Requests that wait for their turn.",
     "ready_workers": "Workers that take requests.",
     "busy_runners": "Threads that score images now.",
-    "restarts": "Workers replaced because they died.",
 }
+_SERVICE_COUNTERS: Final = {"restarts": "Workers replaced because they died."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Front:
         self._watcher: asyncio.Task[None] | None = None
         self.service = service
         limits = settings.service
-        self._guard = Guard(limits)
+        self._guard = Guard(limits, meter)
         self._capture = capture_of(settings, journal)
         self._app = ScoringApp(
             service,
@@ -182,6 +182,7 @@ class Front:
             tls=self._tls.context if self._tls else None,
         )
         meter.gauges += self._gauges()
+        meter.counters += self._counters()
 
     async def start(self) -> None:
         """Accept connections, then start the service; `GET /` tells when it is ready.
@@ -236,16 +237,26 @@ class Front:
                 if self._tls.reload_if_changed():
                     self._journal.write("certificate reloaded", expires=self._tls.expires_at)
 
-    def _gauges(self) -> list[Gauge]:
+    def _counters(self) -> list[Reading]:
+        counters = self._of_service(_SERVICE_COUNTERS)
+        if (capture := self._capture) is not None:
+            text = "Exchanges that could not be kept."
+            counters.append(("capture_dropped", text, lambda: capture.dropped))
+        return counters
+
+    def _of_service(self, texts: dict[str, str]) -> list[Reading]:
+        service = self.service
+        return [
+            (name, text, lambda name=name: getattr(service, name))
+            for name, text in texts.items()
+            if hasattr(service, name)
+        ]
+
+    def _gauges(self) -> list[Reading]:
         server = self._server
-        gauges: list[Gauge] = [("connections", "Open ones.", lambda: server.connections)]
-        for name, text in _SERVICE_GAUGES.items():
-            if hasattr(self.service, name):
-                gauges.append((name, text, lambda name=name: getattr(self.service, name)))
+        gauges: list[Reading] = [("connections", "Open ones.", lambda: server.connections)]
+        gauges += self._of_service(_SERVICE_GAUGES)
         if (tls := self._tls) is not None:
             text = "Seconds until the certificate expires."
             gauges.append(("certificate_seconds_left", text, lambda: tls.seconds_left))
-        if (capture := self._capture) is not None:
-            text = "Exchanges that could not be kept."
-            gauges.append(("capture_dropped", text, lambda: capture.dropped))
         return gauges

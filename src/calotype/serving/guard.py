@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections import Counter
 from http import HTTPStatus
 from typing import Protocol
 
 from calotype.serving.exchange import Headers
+from calotype.serving.metrics import Meter
 from calotype.serving.refusals import Refusal
 from calotype.serving.settings import ServiceSettings
 
@@ -32,15 +32,12 @@ class Guard:
     One timer looks at all connections: a timer for each request would cost more than parsing it.
 
     Attributes:
-        refused: how many requests were turned away before the app saw them, by status.
-        closed: how many connections were ended without an answer, by reason: `silent`, `idle`,
-            `slow reader`, `too many`.
+        meter: counts what was refused and which connections were closed.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, meter: Meter | None = None) -> None:
         self.settings = settings
-        self.refused: Counter[int] = Counter()
-        self.closed: Counter[str] = Counter()
+        self.meter = meter or Meter()
         self.connections: set[Connection] = set()
         # Those above the limit still get a 503, as long as they are few themselves.
         self.max_surplus = 16 + settings.max_connections // 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -38,11 +39,14 @@ class HttpClient:
         timeout_s: how long connecting, and each wait for a part of the reply, may take.
         ca_file: certificates to trust beside those of the machine, for one's own authority.
         max_reply_bytes: a longer reply is an error.
+        connect_to: connect to this host, whatever the URI names; the reply is held to the URI's
+            name all the same.
     """
 
     timeout_s: float = 30.0
     ca_file: Path | None = None
     max_reply_bytes: int = field(default=64 << 20)
+    connect_to: str | None = None
 
     def request(
         self, method: str, uri: str, headers: Mapping[str, str], body: bytes | None = None
@@ -73,13 +77,34 @@ class HttpClient:
         return Reply(response.status, named, content, (time.perf_counter() - started) * 1000)
 
     def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        place = self.connect_to or host
         if scheme != "https":
-            return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
+            return http.client.HTTPConnection(place, port, timeout=self.timeout_s)
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)
-        return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+        return _VerifiedConnection(place, host, port, self.timeout_s, context)
+
+
+class _VerifiedConnection(http.client.HTTPSConnection):
+    """Speaks to a host which proves that it is `name`."""
+
+    def __init__(
+        self, place: str, name: str, port: int | None, timeout_s: float, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(name, port, timeout=timeout_s, context=context)
+        self._place = (place, self.port)
+        self._trust = context
+
+    def connect(self) -> None:
+        """Connect, and check the certificate."""
+        plain = socket.create_connection(self._place, self.timeout)
+        try:
+            self.sock = self._trust.wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
 
 
 def _no_reply(uri: str, error: Exception) -> errors.OperationFailed:

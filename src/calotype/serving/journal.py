@@ -16,15 +16,13 @@ import threading
 import time
 import traceback
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from calotype.serving.exchange import Answer, Request
-
-LogFormat = Literal["json", "text"]
+from calotype.serving.log_text import LogFormat, line_of
 
 _MOST_WAITING: Final = 20_000  # lines
-_EVERY_S: Final = 0.2
-_HIDDEN: Final = {"time", "level", "event"}
+_GATHERING_S: Final = 0.05  # lines of requests are written together: a process that dies loses them
 
 
 class Journal:
@@ -45,16 +43,24 @@ class Journal:
         self._clock = _Clock()
         self._descriptor = file_descriptor
         self._waiting: collections.deque[bytes] = collections.deque()
-        self._wake = threading.Event()
+        self._has_lines = threading.Event()
+        self._is_urgent = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def write(self, event: str, *, level: str = "info", **facts: Any) -> None:
-        """Write one line about something that happened; `facts` must not hold secrets."""
-        line = {"time": self._clock.now(), "level": level, "event": event, **facts}
+        """Write one line about something that happened, at once.
+
+        Args:
+            event: what happened.
+            level: `info`, `warning` or `error`.
+            facts: more about it, no secrets; those that are None are left out.
+        """
+        known = {name: value for name, value in facts.items() if value is not None}
+        line = {"time": self._clock.now(), "level": level, "event": event, **known}
         self._put(json.dumps(line, default=str) + "\n")  # unlike orjson, takes names of any file
-        self._wake.set()
+        self._is_urgent.set()
 
     def request(self, request: Request, answer: Answer, total_ms: float) -> None:
         """Write one line about a request; timings in milliseconds by stage."""
@@ -72,20 +78,24 @@ class Journal:
         if len(self._waiting) >= _MOST_WAITING:
             self.dropped += 1
             return
-        self._waiting.append(
-            (_as_text(line) if self._is_text else line).encode("utf-8", "backslashreplace")
-        )
+        text = line_of(json.loads(line)) if self._is_text else line
+        self._waiting.append(text.encode("utf-8", "backslashreplace"))
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def close(self) -> None:
         """Write what is waiting and stop."""
         self._closed = True
-        self._wake.set()
+        self._is_urgent.set()
+        self._has_lines.set()
         self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
         while not self._closed:
-            self._wake.wait(_EVERY_S)
-            self._wake.clear()
+            self._has_lines.wait()  # an idle service wakes up for nothing
+            self._is_urgent.wait(_GATHERING_S)
+            self._is_urgent.clear()
+            self._has_lines.clear()
             self._flush()
         self._flush()
 
@@ -137,11 +147,3 @@ class _Clock:
                 time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)),
             )
         return f"{self._text}.{int((now_s - second) * 1000):03d}Z"
-
-
-def _as_text(line: str) -> str:
-    """Return a line of JSON as people like to read it."""
-    facts = json.loads(line)
-    rest = " ".join(f"{key}={value}" for key, value in facts.items() if key not in _HIDDEN)
-    level = "" if facts["level"] == "info" else f"{facts['level']}: "
-    return f"{facts['time'][11:19]} {level}{facts['event']} {rest}\n"

@@ -100,9 +100,18 @@ def _credential(authorization: bytes | None, what: str) -> bytes:
 
 
 def keys_for(
-    auth: Literal["none", "key", "token"], primary: str | None, secondary: str | None
+    auth: Literal["none", "key", "token"],
+    primary: str | None,
+    secondary: str | None,
+    *,
+    given_as: str = "parameters 'primary_key' and 'secondary_key'",
 ) -> ServiceKeys | None:
     """Return the keys that `serve --auth` needs: given, made, or none.
+
+    Args:
+        auth: what callers have to show.
+        primary, secondary: the keys that were given.
+        given_as: how they were given, for the error.
 
     Raises:
         ParameterError: keys were given to a service that does not ask for keys, or are no keys.
@@ -114,7 +123,7 @@ def keys_for(
         return None
     raise errors.UnparsableValue(
         "expected keys only with --auth key",
-        where="parameters 'primary_key' and 'secondary_key'",
+        where=given_as,
         got=f"them with --auth {auth}",
         action="Say --auth key, or leave the keys out: a service has one kind of credential.",
     )

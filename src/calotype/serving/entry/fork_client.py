@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from calotype.errors import ScriptFailed
 from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR
+from calotype.serving.log_text import LogFormat
 
 _GONE_S: Final = 5.0  # a fork server gives its workers two of them
 
@@ -33,6 +34,7 @@ class ForkConfiguration:
         isolation: `none` when workers speak HTTP themselves.
         settings: for those: all settings of the service.
         environment: further variables of the script's environment.
+        log_format: of what the script prints.
         shared: descriptors that every worker gets: the listening socket and the counters.
     """
 
@@ -45,6 +47,7 @@ class ForkConfiguration:
     isolation: str = "process"
     settings: dict[str, Any] | None = None
     environment: dict[str, str] | None = None
+    log_format: LogFormat = "json"
     shared: Sequence[int] = ()
 
     def first_line(self) -> bytes:
@@ -58,6 +61,7 @@ class ForkConfiguration:
             "max_multipart_parts": self.max_multipart_parts,
             "isolation": self.isolation,
             "settings": self.settings,
+            "log_format": self.log_format,
             "shared": len(self.shared),
         }
         return json.dumps(document).encode() + b"\n"

@@ -29,10 +29,14 @@ from types import FrameType
 from typing import Any, Final
 
 from calotype.errors import ScriptFailed
+from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.script import EntryScript
 
 _FAREWELL_S: Final = 2.0  # for a worker's own exit handlers
 _MOST_DESCRIPTORS: Final = 64
+INIT_FAILED: Final = 3
+"""Exit code of a worker that has told why it cannot work."""
+
 CONTROL_DESCRIPTOR: Final = "CALOTYPE_CONTROL_FD"
 
 ChildMain = Callable[[socket.socket, EntryScript, dict[str, Any], int], None]
@@ -108,6 +112,7 @@ class ForkServer:
                 model_directory=_path(configuration["model_directory"]),
                 max_json_depth=configuration["max_json_depth"],
                 max_multipart_parts=configuration["max_multipart_parts"],
+                printing=Printing(format=configuration["log_format"]),
             )
         except ScriptFailed as failure:
             self._tell(failed=str(failure), trace=failure.trace)
@@ -137,7 +142,7 @@ class ForkServer:
             child_main(self._configuration)(connection, script, self._configuration, number)
             code = 0
         except ScriptFailed:
-            code = 3
+            code = INIT_FAILED
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
         finally:

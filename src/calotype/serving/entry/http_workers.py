@@ -33,7 +33,7 @@ class HttpWorkers:
         self._listener = listener
         self._patience_s = limits.drain_timeout_s + 1.0  # they answer what they accepted
         self._longest_s = limits.scoring_timeout_ms / 1000 + _GRACE_S
-        self._counters = shared_memory(workers)
+        self._counters = shared_memory(workers + 1)  # and a row for what is known here alone
         configuration = replace(
             script,
             isolation="none",
@@ -44,6 +44,7 @@ class HttpWorkers:
             configuration, workers=workers, observer=self, journal=journal
         )
         self._meters = [Meter(self._counters, number) for number in range(workers)]
+        self._meter = Meter(self._counters, workers)
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -71,6 +72,7 @@ class HttpWorkers:
         """End workers whose script cannot be interrupted."""
         while True:
             await asyncio.sleep(_GRACE_S)
+            self._count()
             now_s = time.monotonic()
             for link in self._supervisor.ready:
                 since_s = self._meters[link.number].scoring_since_s
@@ -78,11 +80,17 @@ class HttpWorkers:
                     self._supervisor.kill(link)
 
     def joined(self, link: WorkerLink) -> None:
-        """A worker takes connections by itself."""
+        """Count a worker; it takes connections by itself."""
+        self._count()
 
     def answered(self, link: WorkerLink, frame: Frame) -> None:
         """Never called: these workers answer their callers themselves."""
 
     def left(self, link: WorkerLink) -> None:
         """Let a worker drain that is no longer wanted."""
+        self._count()
         link.close()
+
+    def _count(self) -> None:
+        self._meter.ready_workers = sum(link.has_joined for link in self._supervisor.ready)
+        self._meter.restarts = self._supervisor.restarts

@@ -36,6 +36,16 @@ class InlineService:
         self._timeout_ms = settings.scoring_timeout_ms
         self._wait_ms = settings.max_request_wait_ms
 
+    @property
+    def ready_workers(self) -> int:
+        """How many processes like this one take requests."""
+        return self._meter.ready_workers
+
+    @property
+    def restarts(self) -> int:
+        """How often one of them was replaced because it died."""
+        return self._meter.restarts
+
     async def start(self) -> None:
         """Be ready: `init` has been run before."""
         self.state = "ready"

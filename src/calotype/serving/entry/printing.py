@@ -1,7 +1,8 @@
-"""What an entry script prints and logs, as whole JSON lines that name their request.
+"""What an entry script prints and logs, as whole lines of the log that name their request.
 
 Standard output, standard error and the stream handlers of `logging` all end in one `LogLines`; each
-line is one object on one line, written at once, so that the lines of several workers never mix.
+line is one object on one line, or text when people look on, written at once, so that the lines of
+several workers never mix.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from calotype.serving.log_text import LogFormat, line_of
+
 MOST_LINE_BYTES = 32 << 10
 _CUT = " … (cut)"
 _HALF_CHARACTERS = "".join(map(chr, range(0xD800, 0xDC00)))  # left when a pair is cut in two
@@ -24,15 +27,16 @@ _WRITE_WAIT_S = 1.0  # for a reader that lags behind; then the line is dropped: 
 
 
 class LogLines:
-    """Writes JSON lines to a file descriptor.
+    """Writes lines of JSON, or of text for people, to a file descriptor.
 
     Attributes:
         request_id: of the request that is being scored; `init` before the first.
         is_writing: whether a line is on its way, which an alarm must not break off.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, format: LogFormat = "json") -> None:
         self.descriptor = descriptor
+        self._is_text = format == "text"
         self.request_id = "init"
         self.is_writing = False
         self._lock = threading.RLock()  # a signal handler may log while a line is being written
@@ -47,7 +51,8 @@ class LogLines:
             "pid": os.getpid(),
             "message": _cut(message),
         }
-        line = json.dumps(fields).encode("ascii") + b"\n"
+        text = line_of(fields) if self._is_text else f"{json.dumps(fields)}\n"
+        line = text.encode("utf-8", "backslashreplace")
         with self._lock:
             self.is_writing = True
             try:
@@ -164,10 +169,11 @@ class Printing:
 
     Args:
         descriptor: where the lines go.
+        format: of the lines.
     """
 
-    def __init__(self, descriptor: int = 2) -> None:
-        self.lines = LogLines(descriptor)
+    def __init__(self, descriptor: int = 2, format: LogFormat = "json") -> None:
+        self.lines = LogLines(descriptor, format)
         self._output = LineStream(self.lines, "info")
         self._error = LineStream(self.lines, "error")
         self._uninstall: Callable[[], None] | None = None

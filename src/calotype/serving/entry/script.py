@@ -19,6 +19,7 @@ from calotype.serving.entry.loading import import_script
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.raw_response import AMLResponse, answer_of
 from calotype.serving.entry.results import ResultEncoder
+from calotype.serving.entry.traces import trace_of
 from calotype.serving.exchange import JSON, Answer, Headers, Request
 from calotype.serving.refusals import Refusal, internal_error, timed_out
 
@@ -207,7 +208,7 @@ class EntryScript:
         return result
 
     def _refuse_expired(self, error: BaseException | None, timeout_ms: int) -> NoReturn:
-        trace = "".join(traceback.format_exception(error)) if error is not None else ""
+        trace = trace_of(error) if error is not None else ""
         self._lines.write("error", f"run() took longer than {timeout_ms} ms\n{trace}".rstrip())
         refusal = timed_out(timeout_ms)
         refusal.headers = refusal.headers + _FAILED
@@ -219,7 +220,7 @@ class EntryScript:
         unfit = conversion.unfit_argument(error, self._code)
         if unfit is not None:
             raise unfit from None
-        self._lines.write("error", "".join(traceback.format_exception(error)))
+        self._lines.write("error", trace_of(error))
         raise Refusal(500, _SCRIPT_ERROR, list(_FAILED)) from None
 
 
@@ -229,7 +230,7 @@ def _fail(expected: str, path: Path, error: BaseException) -> NoReturn:
         where=path.name,
         got=f"{type(error).__name__}: {error}".rstrip(": "),
         action=_READ_TRACE,
-        trace="".join(traceback.format_exception(error)),
+        trace=trace_of(error),
     ) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, cast
 from calotype.errors import ScriptFailed
 from calotype.serving.entry import wire
 from calotype.serving.entry.fork_client import Death, ForkClient, ForkConfiguration
+from calotype.serving.entry.fork_server import INIT_FAILED
 from calotype.serving.journal import Journal
 
 _SETTLED_S: Final = 10.0  # who lives that long did not die of its start
@@ -43,8 +44,8 @@ class WorkerLink(asyncio.Protocol):
         self.number = number
         self.facts: dict[str, Any] = {}
         """What the worker said when it was ready: pid, methods, contract."""
-        self.started_s = time.monotonic()
-        self.is_ready = False
+        self.ready_s: float | None = None
+        """When it was ready, on the monotonic clock."""
         self.is_retired = False
         """Whether it was told to go."""
         self.is_lost = False
@@ -55,6 +56,11 @@ class WorkerLink(asyncio.Protocol):
         """Done when it is ready; an exception when it cannot be."""
         self._supervisor = supervisor
         self._frames = wire.FrameReader()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `init` has returned."""
+        return self.ready_s is not None
 
     @property
     def pid(self) -> int:
@@ -203,11 +209,10 @@ class Supervisor:
 
     def settle(self, link: WorkerLink, frame: Frame) -> None:
         """Take note of what a worker says after `init`."""
-        facts = json.loads(frame[3])
+        link.facts = facts = json.loads(frame[3])
+        self._by_pid[link.pid] = link
         if frame[0] == wire.READY:
-            link.facts = facts
-            link.is_ready = True
-            self._by_pid[link.pid] = link
+            link.ready_s = time.monotonic()
             link.settled.set_result(None)
         else:
             self._journal.write(
@@ -237,8 +242,8 @@ class Supervisor:
     async def _restart(self, link: WorkerLink) -> None:
         """Put another worker in a worker's place, sooner or later."""
         number = link.number
-        lived_s = time.monotonic() - link.started_s
-        deaths = 0 if lived_s > _SETTLED_S else self._deaths_in_a_row.get(number, 0) + 1
+        is_settled = link.ready_s is not None and time.monotonic() - link.ready_s > _SETTLED_S
+        deaths = 0 if is_settled else self._deaths_in_a_row.get(number, 0) + 1
         self._deaths_in_a_row[number] = deaths
         if deaths > 1:
             await asyncio.sleep(min(_FIRST_DELAY_S * 2 ** (deaths - 2), _LONGEST_DELAY_S))
@@ -249,6 +254,8 @@ class Supervisor:
         except OSError:
             return  # the fork server has gone too; all workers are started with the next one
         self._links[number] = new
+        if new.is_lost:  # before it was known as ours
+            self._later(self._restart(new))
         try:
             await new.settled
         except ScriptFailed:
@@ -267,6 +274,8 @@ class Supervisor:
         link = self._by_pid.pop(death.pid, None)
         if link is not None and link.is_retired and death.code == 0:
             return  # it was told to go
+        if link is not None and not link.is_ready and death.code == INIT_FAILED:
+            return  # the cause has been told, with its trace
         hint = None
         if death.signal == "SIGKILL" and not (link and link.was_killed):
             hint = "Nobody here killed it: the system may have run out of memory."

@@ -42,7 +42,7 @@ def announce(connection: socket.socket, script: EntryScript) -> None:
     try:
         script.init()
     except ScriptFailed as failure:
-        facts = {"message": str(failure), "trace": failure.trace}
+        facts = {"pid": os.getpid(), "message": str(failure), "trace": failure.trace}
         connection.sendall(wire.frame(wire.FAILED, 0, b"", json.dumps(facts).encode()))
         raise
     facts = {
