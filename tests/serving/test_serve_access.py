@@ -294,6 +294,55 @@ def test_tls_takes_a_new_certificate_while_connections_live_on(
     assert program.events("certificate reloaded")
 
 
+RAW = """
+from calotype.serving.entry.raw_http import rawhttp
+from calotype.serving.entry.raw_response import AMLResponse
+@rawhttp
+def run(request):
+    if request.method == "DELETE":
+        return AMLResponse("", 204)
+    return [request.scheme, request.url, request.is_secure]
+"""
+
+
+def test_raw_scripts_know_that_their_callers_use_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    (tmp_path / "score.py").write_text(RAW)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    with serving(tmp_path, "--entry-script", tmp_path / "score.py", *tls) as program, closing(
+        _connect(authority, program.port)
+    ) as connection:  # fmt: skip
+        uri = f"https://127.0.0.1:{program.port}/score"
+        assert ask_over(connection, "GET", "/score").json == ["https", uri, True]
+        forwarded = {"X-Forwarded-Proto": "http"}
+        assert ask_over(connection, "GET", "/score", headers=forwarded).json[0] == "http"
+
+        nothing = ask_over(connection, "DELETE", "/score")
+        assert (nothing.status, nothing.body) == (204, b"")
+        assert not {"content-length", "transfer-encoding"} & set(nothing.headers)
+        assert ask_over(connection, "GET", "/score").status == 200
+
+
+@pytest.mark.parametrize("kind", ["private authority", "self-signed"])
+def test_a_protected_service_passes_its_own_check(script: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "self-signed":
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "9", "-subj", "/CN=own",
+             "-addext", "subjectAltName=DNS:own.example.org"],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+    else:
+        _issue(trustme.CA(), tmp_path)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    token = ("--auth", "token", "--token-key", tmp_path / "signing.pem")
+    options = ("--port", 0, "--check", *tls, *token)
+    code, output, log = ended(tmp_path, "--entry-script", script, *options)
+    assert code == 0, output + log
+    assert '"healthy"' in output.lower() or "Healthy" in output
+
+
 def test_tls_1_2_alone_and_a_certificate_that_ends_soon(script: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
     _issue(authority, tmp_path, days=5)
