@@ -7,11 +7,12 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,10 @@ from running import (
 PRIMARY = "primary-key-of-a-test"
 SECONDARY = "secondary-key-of-a-test"
 WRONG = "wrong-key-that-somebody-tries"
+KEY_OF_NO_KNOWN_KIND = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VjBCIEIADk6vITB0nDBBstsYGwon7YhbxEaUXZN6dHvG8svCdX
+-----END PRIVATE KEY-----
+"""
 BROWSER_FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -273,6 +278,8 @@ def test_tls_takes_a_new_certificate_while_connections_live_on(
         assert 80 < float(found[1]) / 86_400 < 90
         first = _serial(old)
 
+        (tmp_path / "key.pem").write_text(KEY_OF_NO_KNOWN_KIND)
+        until(lambda: program.events("certificate not reloaded"), "the trouble with the key")
         _issue(authority, tmp_path, days=10)
 
         def is_new() -> bool:
@@ -292,6 +299,42 @@ def test_tls_takes_a_new_certificate_while_connections_live_on(
         assert score(old).status == 200
     assert "PRIVATE KEY" not in program.log_text()
     assert program.events("certificate reloaded")
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_silent_connections_are_limited_before_their_handshake(
+    script: Path, tmp_path: Path, isolation: str
+) -> None:
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    options = ("--isolation", isolation, "--max-connections", 10, *tls)
+    with serving(tmp_path, "--entry-script", script, *options) as program:
+
+        def is_healthy() -> bool:
+            with closing(_connect(authority, program.port)) as connection:
+                try:
+                    return ask_over(connection, "GET", "/").status == 200
+                except OSError:
+                    return False
+
+        silent = [program.connect() for _ in range(100)]
+        with ExitStack() as stack:
+            for connection in silent:
+                stack.enter_context(connection)
+                connection.setblocking(False)
+            until(lambda: sum(map(_is_closed, silent)) == 73, "an end of all but 10 + 17")
+            assert not is_healthy()
+        until(is_healthy, "room for another connection")
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 RAW = """
