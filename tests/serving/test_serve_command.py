@@ -394,6 +394,27 @@ def test_log_lines_are_json(services: dict[str, Program]) -> None:
             assert json.loads(line)["level"] in {"info", "warning", "error"}
 
 
+def test_all_cores_for_a_lone_request_can_be_turned_off(
+    services: dict[str, Program], tmp_path: Path
+) -> None:
+    def threads(program: Program) -> int:
+        return len(os.listdir(f"/proc/{program.process.pid}/task"))
+
+    image = services["image"]
+    options = ("--threads", 2, "--precision", "fp32")
+    small_networks.save_model(tmp_path / "model")
+    counts = list[int]()
+    for option in ("--all-cores-when-alone", "--one-core-when-alone"):
+        with serving(tmp_path, "--model", tmp_path / "model", *options, option) as program:
+            replies = [
+                one.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+                for one in (program, image)
+            ]
+            assert replies[0].body == replies[1].body
+            counts.append(threads(program))
+    assert counts[0] > counts[1]
+
+
 def own_address() -> str:
     """Return an address of this machine that is not its loopback; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -53,7 +53,7 @@ class HttpConnection(HttpToolsProtocol):
         self._awaits = Awaits.HEAD
         self._deadline_s = math.inf
         self._unsent_since_s: float | None = None
-        self._unanswered = 0
+        self._unanswered: int = 0
         self._active: Cycle | None = None
         self._incoming: Cycle | None = None
         self._queue: deque[tuple[Cycle, dict[str, Any]]] = deque()

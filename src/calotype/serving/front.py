@@ -21,7 +21,8 @@ from calotype.serving.auth.guesses import Guesses
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.capture import FileCapture
 from calotype.serving.guard import Guard
-from calotype.serving.journal import Journal, LogFormat
+from calotype.serving.journal import Journal
+from calotype.serving.log_text import LogFormat
 from calotype.serving.metrics import Meter, Reading
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.documents import Documents

@@ -23,14 +23,12 @@ class Pending:
     Attributes:
         request: what was asked.
         future: gets the answer, or a refusal.
-        since_s: when it joined the line; later, when a worker took it; on `time.monotonic`.
-        is_taken: whether a worker has it.
+        since_s: when it came, on `time.monotonic`.
     """
 
     request: Request
     future: asyncio.Future[Answer]
     since_s: float = field(default_factory=time.monotonic)
-    is_taken: bool = False
 
     def settle(self, outcome: Answer | BaseException) -> None:
         """Give the caller an answer or a refusal, unless there is one already."""
@@ -91,9 +89,7 @@ class WaitingLine:
         self._line.append(pending)
 
     def return_first(self, pending: Pending) -> None:
-        """Take a request back that a worker had and did not begin."""
-        pending.since_s = time.monotonic()
-        pending.is_taken = False
+        """Take a request back that a worker had and did not begin; it has not lost its time."""
         self._line.appendleft(pending)
 
     def next(self) -> Pending | None:
@@ -105,10 +101,7 @@ class WaitingLine:
             if pending.request.is_abandoned:
                 pending.future.cancel()
                 continue
-            now_s = time.monotonic()
-            pending.request.timings["queue"] = (now_s - pending.since_s) * 1000
-            pending.since_s = now_s
-            pending.is_taken = True
+            pending.request.timings["queue"] = (time.monotonic() - pending.since_s) * 1000
             return pending
         return None
 

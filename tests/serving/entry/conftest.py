@@ -84,3 +84,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 def log_lines(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
     """Give a function that reads the log, for scripts that did not load."""
     return lambda: [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Say where a service writes its log."""
+    return tmp_path / "log.jsonl"
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell scripts where to note which requests they begin."""
+    monkeypatch.setenv("BEGUN", str(tmp_path / "begun"))

@@ -47,11 +47,6 @@ def run(raw_data):
 Waiter = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log.jsonl"
-
-
 @asynccontextmanager
 async def running(
     script: Path, log: Path, text: str = SCRIPT, **limits: Any

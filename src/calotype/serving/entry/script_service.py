@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
+import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from calotype.serving import refusals
 from calotype.serving.entry import wire
+from calotype.serving.entry.claims import ROWS, Claims, claims_memory
 from calotype.serving.entry.fork_client import ForkConfiguration
 from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
 from calotype.serving.exchange import Answer, Request
@@ -22,17 +26,41 @@ from calotype.serving.waiting import Pending, Sweeper, WaitingLine
 # A worker of a script that is as fast as that has its next request lying ready: else it would wait
 # for this process after each one, longer than it works. One that dies has not begun that one.
 _FAST_MS: Final = 2.0
+_SLOW_S: Final = 0.01  # what lies behind a request that takes longer is taken back
 _FORGETTING: Final = 0.05  # share of the latest request in the mean
 _GRACE_S: Final = 0.25  # a worker's own timer answers first, where Python can be interrupted
 
 
 @dataclass(slots=True, eq=False)
+class _Held:
+    """A request that a worker has got; None once it was taken back, until the worker knows."""
+
+    pending: Pending | None
+    number: int
+
+
+@dataclass(slots=True, eq=False)
 class _Worker:
-    """A worker with the requests that it holds, oldest first."""
+    """A worker with the requests that it holds; it scores the first, the others lie ready.
+
+    Attributes:
+        row: its place in the claims.
+        turn_s: since when it scores the first one, on `time.monotonic`.
+        is_recalled: whether what lies ready is being taken back: it gets nothing new until then.
+        is_leaving: whether it will get nothing any more.
+    """
 
     link: WorkerLink
-    held: collections.deque[Pending] = field(default_factory=collections.deque[Pending])
+    row: int
+    held: collections.deque[_Held] = field(default_factory=collections.deque[_Held])
+    turn_s: float = 0.0
+    is_recalled: bool = False
     is_leaving: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may get requests."""
+        return not (self.is_leaving or self.is_recalled)
 
 
 class ScriptService:
@@ -50,8 +78,15 @@ class ScriptService:
         self._settings = settings
         self._timeout_s = settings.scoring_timeout_ms / 1000
         self._line = WaitingLine(settings)
+        self._shared = claims_memory()
+        self._claims = Claims(self._shared)
+        self._rows = itertools.cycle(range(ROWS))
+        self._numbers = itertools.count(1)
         self._supervisor = Supervisor(
-            configuration, workers=settings.workers, observer=self, journal=journal
+            replace(configuration, shared=(self._shared,)),
+            workers=settings.workers,
+            observer=self,
+            journal=journal,
         )
         self._workers: dict[WorkerLink, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -123,6 +158,7 @@ class ScriptService:
         self._state = "stopped"
         self._sweeper.stop()
         await self._supervisor.stop()
+        os.close(self._shared)
 
     async def score(self, request: Request) -> Answer:
         """Let the next free worker answer."""
@@ -143,7 +179,9 @@ class ScriptService:
         self._needs_headers = facts["needs_headers"]
         if facts["contract"] is not None:
             self._contract = ServiceContract.from_dict(facts["contract"])
-        worker = self._workers[link] = _Worker(link)
+        row = next(self._rows)
+        self._claims.clear(row)
+        worker = self._workers[link] = _Worker(link, row)
         self._fill(worker)
 
     def left(self, link: WorkerLink) -> None:
@@ -157,32 +195,37 @@ class ScriptService:
                 link.close()
             return
         del self._workers[link]
-        if worker.held:
-            worker.held.popleft().settle(refusals.worker_died())
-        while worker.held:
-            self._line.return_first(worker.held.pop())
-        for other in list(self._idle):
-            self._idle.remove(other)
-            self._fill(other)
+        if worker.held and (first := worker.held.popleft().pending) is not None:
+            first.settle(refusals.worker_died())
+        self._take_back(worker.held)
 
     def answered(self, link: WorkerLink, frame: Frame) -> None:
         """Pass an answer on, and give the worker its next request."""
         kind, status, head, body, elapsed_ms = frame
         worker = self._workers[link]
-        pending = worker.held.popleft()
-        pending.request.timings["infer"] = elapsed_ms
-        self._take_note_of(elapsed_ms)
-        if not pending.future.done():
-            if kind == wire.ANSWER:
-                pending.future.set_result(wire.unpack_answer(status, head, body))
-            else:
-                pending.future.set_exception(wire.unpack_refusal(status, head, body))
+        held = worker.held.popleft()
+        if kind == wire.LEFT:
+            self._take_back([held])
+        elif held.pending is not None:
+            held.pending.request.timings["infer"] = elapsed_ms
+            self._take_note_of(elapsed_ms)
+            unpack = wire.unpack_answer if kind == wire.ANSWER else wire.unpack_refusal
+            held.pending.settle(unpack(status, head, body))
         if worker.held:
-            worker.held[0].since_s = time.monotonic()  # its turn begins now
-        if not worker.is_leaving:
-            self._fill(worker)
-        elif not worker.held:
+            self._begin_turn(worker)
+        elif worker.is_leaving:
             link.close()
+        elif worker.is_recalled:
+            worker.is_recalled = False
+            self._claims.allow(worker.row)
+        if worker.is_open:
+            self._fill(worker)
+
+    def _begin_turn(self, worker: _Worker) -> None:
+        """Note that a worker scores the first of its requests from now on."""
+        worker.turn_s = time.monotonic()
+        if (pending := worker.held[0].pending) is not None:
+            pending.request.timings["queue"] = (worker.turn_s - pending.since_s) * 1000
 
     def _take_note_of(self, elapsed_ms: float) -> None:
         self._mean_ms += _FORGETTING * (elapsed_ms - self._mean_ms)
@@ -194,8 +237,12 @@ class ScriptService:
             return self._idle.pop()
         if self._most_held == 1:
             return None
-        least = min(self._workers.values(), key=_load, default=None)
-        return least if least is not None and _load(least) < self._most_held else None
+        open_ones = [worker for worker in self._workers.values() if worker.is_open]
+        least = min(open_ones, key=lambda worker: len(worker.held), default=None)
+        if least is None or len(least.held) >= self._most_held:
+            return None
+        is_slow = time.monotonic() - least.turn_s > _SLOW_S
+        return None if is_slow and self._settings.max_concurrent_requests == 1 else least
 
     def _fill(self, worker: _Worker) -> None:
         """Give a worker what is waiting, as much as it may hold."""
@@ -208,19 +255,48 @@ class ScriptService:
             self._idle.append(worker)
 
     def _give(self, worker: _Worker, pending: Pending) -> None:
-        worker.held.append(pending)
-        worker.link.send(wire.pack_request(pending.request, with_headers=self._needs_headers))
+        number = next(self._numbers)
+        worker.held.append(_Held(pending, number))
+        if len(worker.held) == 1:
+            self._begin_turn(worker)
+        worker.link.send(
+            wire.pack_request(
+                pending.request, with_headers=self._needs_headers, row=worker.row, number=number
+            )
+        )
+
+    def _take_back(self, held: Iterable[_Held]) -> None:
+        """Put requests that no worker has begun to the head of the line, for who is free."""
+        returned = [one.pending for one in held if one.pending is not None]
+        for pending in reversed(returned):
+            self._line.return_first(pending)
+        while len(self._line) and self._idle:
+            self._fill(self._idle.pop())
 
     def _sweep(self) -> bool:
-        """Refuse who waited too long, and end workers that hang."""
+        """Refuse who waited too long, take back what lies behind a slow one, end who hangs."""
         self._line.sweep()
-        latest_s = time.monotonic() - self._timeout_s - _GRACE_S
+        now_s = time.monotonic()
         for worker in self._workers.values():
-            if worker.held and worker.held[0].since_s < latest_s and not worker.link.was_killed:
-                worker.held[0].settle(refusals.timed_out(self._settings.scoring_timeout_ms))
+            if not worker.held:
+                continue
+            lasts_s = now_s - worker.turn_s
+            if lasts_s > self._timeout_s + _GRACE_S and not worker.link.was_killed:
+                if (pending := worker.held[0].pending) is not None:
+                    pending.settle(refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
-        return bool(len(self._line)) or any(w.held for w in self._workers.values())
+            if lasts_s > _SLOW_S and len(worker.held) > 1:
+                self._recall(worker)
+        return bool(len(self._line)) or any(one.held for one in self._workers.values())
 
-
-def _load(worker: _Worker) -> int:
-    return len(worker.held) if not worker.is_leaving else 1 << 30
+    def _recall(self, worker: _Worker) -> None:
+        """Take back what lies ready at a worker, in two sweeps; see `claims`."""
+        if not worker.is_recalled:
+            worker.is_recalled = True
+            self._claims.recall(worker.row, worker.held[1].number)
+            return
+        begun = self._claims.begun(worker.row)
+        for held in list(worker.held)[1:]:
+            if held.number > begun and held.pending is not None:
+                pending, held.pending = held.pending, None
+                self._take_back([_Held(pending, held.number)])
