@@ -64,8 +64,13 @@ def json_object(body: bytes, *, max_depth: int) -> dict[str, Any]:
     Raises:
         Refusal: 400, it is no JSON, no object, or is nested deeper than `max_depth`.
     """
-    check_depth(body, max_depth)
-    return as_object(_parsed_quickly(body))
+    if len(body) > 2 * max_depth:
+        check_depth(body, max_depth)
+    try:  # without a call more: caches are cold between two runs of a network
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = _parsed_by_python(body)
+    return value if type(value) is dict else as_object(value)
 
 
 def as_object(value: Any) -> dict[str, Any]:
