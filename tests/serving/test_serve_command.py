@@ -426,6 +426,8 @@ def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
     (tmp_path / "score.py").write_text("def run(raw_data): return raw_data")
     with serving(tmp_path, "--entry-script", tmp_path / "score.py", "--host", "0.0.0.0") as program:  # noqa: S104
         assert program.ask("GET", "/metrics").status == 200
+        for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via"):
+            check_error(program.ask("GET", "/metrics", headers={name: "by a proxy"}), 404)
         address = own_address()
         with closing(http.client.HTTPConnection(address, program.port, timeout=20)) as connection:
             check_error(ask_over(connection, "GET", "/metrics"), 404)

@@ -48,12 +48,6 @@ def write(folder: Path, text: str, name: str = "score.py") -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def in_background(program: Program, count: int) -> tuple[list[threading.Thread], list[Reply]]:
     """Send requests 0 to `count`, each over a connection of its own."""
     replies: list[Reply] = []
@@ -157,10 +151,10 @@ def test_health_says_when_the_service_is_ready(tmp_path: Path) -> None:
         f"    while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.01)\n"
         "def run(raw_data): return raw_data\n",
     )
-    port = free_port()
-    with launched(tmp_path, ("--entry-script", script, "--port", port)) as program:
+    with launched(tmp_path, ("--entry-script", script, "--port", 0)) as program:
+        until(lambda: program.events("starting"), "listening")
+        port = program.events("starting")[0]["port"]
         program.facts = {"health_uri": f"http://127.0.0.1:{port}/"}
-        until(lambda: not _is_refused(port), "listening")
         for method, path in (("GET", "/"), ("POST", "/score"), ("GET", "/swagger.json")):
             reply = program.ask(method, path)
             check_error(reply, 503)
@@ -315,7 +309,7 @@ def _answer_of_another(program: Program, pid: int, *, parent: int = 0) -> tuple[
 @both_isolations
 def test_nothing_outlives_a_killed_server(tmp_path: Path, isolation: str) -> None:
     script = write(tmp_path, "def run(x): return x")
-    arguments = ("--entry-script", script, "--port", free_port(), "--isolation", isolation)
+    arguments = ("--entry-script", script, "--port", 0, "--isolation", isolation)
     with launched(tmp_path, arguments) as program:
         until(lambda: "ready" in program.log_text(), "the service")
         assert len(program.processes()) == 3

@@ -35,8 +35,12 @@ _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.e
 _NOBODY_WAITS: Final = Answer(499)  # the caller has gone
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
+_WITHOUT_BODY: Final = (204, 304)
 _SCORE: Final = "score"
 _HEALTHY: Final = b"Healthy"
+_SAID_BY_PROXIES: Final = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
+)
 _LOOPBACK: Final = re.compile(r"127\.|::1$|::ffff:127\.")
 
 
@@ -179,12 +183,13 @@ class ScoringApp:
         own_id = request.request_id.encode("latin-1")
         client_id = by_name.get(b"x-ms-client-request-id")
         headers = [
-            (b"content-length", b"%d" % len(answer.body)),
             _VERSION,
             (b"x-request-id", own_id),
             (b"x-ms-request-id", by_name.get(b"x-ms-request-id") or client_id or own_id),
             *answer.headers,
         ]
+        if answer.status not in _WITHOUT_BODY:
+            headers.append((b"content-length", b"%d" % len(answer.body)))
         if answer.content_type:
             headers.append((b"content-type", answer.content_type))
         if client_id is not None or b"x-ms-request-id" in by_name:
@@ -293,7 +298,9 @@ class ScoringApp:
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)
-        if not _LOOPBACK.match(request.client):
+        # A proxy on this machine brings callers of others.
+        is_passed_on = any(name in _SAID_BY_PROXIES for name, _ in request.headers)
+        if is_passed_on or not _LOOPBACK.match(request.client):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")

@@ -115,6 +115,7 @@ def test_iris_gives_classes_as_numbers(tmp_path: Path, started: Any) -> None:
         ({"data": [[1.0] * 10], "method": []}, 400, "'method': expected one of predict."),
         ({"data": [["a"] * 10]}, 422, "could not convert string to float"),
         ({"data": [[None] * 10]}, 422, "Input X contains NaN"),
+        ({"data": [[10**400] * 10]}, 422, "too large"),
     ],
 )
 def test_wrong_requests_are_refused(

@@ -65,7 +65,10 @@ with calotype_client.ApiClient(configuration) as client:
 def test_generated_python_client_gets_the_published_numbers(tmp_path: Path) -> None:
     java = shutil.which("java")
     if java is None:
-        pytest.skip("openapi-generator is a Java program, and there is no java on this machine")
+        # .ci/run says "optional" where it may not install what is missing.
+        wanted = os.environ.get("CALOTYPE_TOOLCHAINS", "required" if os.environ.get("CI") else "")
+        say = pytest.fail if wanted == "required" else pytest.skip
+        say("java not found, for openapi-generator: apt-get install default-jdk-headless")
     (tmp_path / "score.py").write_text(SCORE)
     arguments = ("--entry-script", tmp_path / "score.py", "--auth", "key")
     with serving(tmp_path, *arguments, variables={"CALOTYPE_PRIMARY_KEY": KEY}) as program:

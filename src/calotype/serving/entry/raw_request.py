@@ -164,12 +164,13 @@ class AMLRequest:
 
     @property
     def scheme(self) -> str:
-        """`https` behind a proxy that says so."""
-        return self.headers.get("X-Forwarded-Proto", "http").partition(",")[0].strip()
+        """`https` with TLS of our own or of a proxy that says so."""
+        forwarded = self.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+        return forwarded or self._request.scheme
 
     @property
     def is_secure(self) -> bool:
-        """Whether the caller used TLS, as far as a proxy tells."""
+        """Whether the caller used TLS, as far as we and a proxy can tell."""
         return self.scheme == "https"
 
     @property

@@ -142,8 +142,9 @@ def run(raw_data: str) -> Any:
         raise bad_request(f"'method': expected one of {', '.join(served.methods)}.")
     try:
         return served.score(rows, method)
-    except (ValueError, TypeError) as error:
-        # What scikit-learn raises for values it cannot use; its text speaks of columns and types.
+    except (ValueError, TypeError, OverflowError) as error:
+        # What scikit-learn and numpy raise for values they cannot use; the text speaks of columns
+        # and types.
         raise Refusal(422, f"The model cannot use these values: {_first_line(error)}") from error
 
 
