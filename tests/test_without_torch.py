@@ -1,14 +1,20 @@
-"""Scoring and evaluating in an installation without the extra `train`.
+"""Scoring, evaluating and serving in an installation without the extra `train`.
 
 `make test` makes that installation, `.venv-core`; without it these tests fail, they do not skip.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -112,3 +118,65 @@ def test_bf16_says_that_it_needs_openvino(imagenet_model: ImageModel, tmp_path: 
     )
     assert done.stderr.startswith("error 2001: ")
     assert "calotype[openvino]" in done.stderr
+
+
+def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return what a service prints when it is ready."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":
+            return json.loads(text)
+    raise AssertionError(f"it ended with {process.wait()}")
+
+
+@contextmanager
+def served(folder: Path, *arguments: object) -> Generator[str]:
+    """Serve in the installation without torch; give the scoring URI."""
+    command = [CORE / "calotype", "-o", "json", "serve", "--port", "0", *map(str, arguments)]
+    with (
+        (folder / "log.jsonl").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            yield ready(process)["scoring_uri"]
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0, (folder / "log.jsonl").read_text()
+
+
+def answer_of(uri: str, body: bytes, content_type: str) -> Any:
+    request = urllib.request.Request(uri, body, {"Content-Type": content_type})  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - as above
+        return json.load(response)
+
+
+def test_it_serves_images_with_the_same_bits(imagenet_model: ImageModel, tmp_path: Path) -> None:
+    photographs.write(tmp_path / "photos", count=1, size=(320, 240))
+    photo = next((tmp_path / "photos").iterdir())
+    expected = Scorer(imagenet_model, "fp32").predict(photo)
+    options = ("--model", imagenet_model.path, "--precision", "fp32")
+    with served(tmp_path, *options) as uri:
+        got = answer_of(uri, photo.read_bytes(), "image/jpeg")
+    probabilities = [got["Scored Probabilities"][name] for name in expected.classes]
+    assert got["Scored Labels"] == expected.labels[0]
+    assert np.array(probabilities, np.float32).tobytes() == expected.probabilities[0].tobytes()
+
+
+def test_it_serves_an_entry_script(tmp_path: Path) -> None:
+    script = tmp_path / "score.py"
+    script.write_text("import json\ndef run(raw_data): return sum(json.loads(raw_data)['data'])\n")
+    with served(tmp_path, "--entry-script", script) as uri:
+        assert answer_of(uri, b'{"data": [1, 2.5]}', "application/json") == 3.5
+
+
+def test_a_scikit_learn_model_says_which_extra_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "model.skops").touch()
+    done = core("calotype", "serve", "--model", "model.skops", folder=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error 2001: ")
+    assert "pip install 'calotype[sklearn]'" in line

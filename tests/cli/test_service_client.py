@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -134,6 +135,26 @@ def test_nothing_is_asked_when_the_example_is_given(tmp_path: Path) -> None:
     result = run("--uri", URI, "--language", "python", "--example", str(body))
     assert sample_of(result.stdout) == {"rows": ["naïve"]}
     assert "CALOTYPE_KEY" not in result.stdout
+
+
+def test_a_running_service_is_asked_for_its_auth_with_an_image_too(
+    published: Callable[[Any], str],
+) -> None:
+    guarded = run("--uri", published(swagger()), "--language", "curl", "--image")
+    assert "CALOTYPE_KEY" in guarded.stdout
+    assert "photo.jpg" in guarded.stdout
+    assert guarded.stderr == ""
+
+
+def test_a_service_that_does_not_answer_gets_no_credential_and_a_note() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}/score"
+        result = run("--uri", uri, "--language", "python", "--image")
+    assert result.exit_code == 0
+    assert "CALOTYPE_KEY" not in result.stdout
+    assert result.stderr.startswith("note: the client sends no credential")
+    assert "--auth key" in result.stderr
 
 
 @pytest.mark.parametrize("language", OFFERED)

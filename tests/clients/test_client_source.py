@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_clients_on_the_wire import HOSTILE_EXAMPLE, HOSTILE_NAME
+from toolchains import toolchains_are_required
 
 from calotype import errors
 from calotype.clients import LANGUAGES, Auth, Language, client_source, notation
@@ -113,7 +114,8 @@ def test_the_python_client_pleases_ruff(auth: Auth, is_image: bool, tmp_path: Pa
 def test_the_go_client_pleases_gofmt(auth: Auth, is_image: bool) -> None:
     gofmt = shutil.which("gofmt")
     if gofmt is None:
-        pytest.skip("gofmt not found: apt-get install golang-go")
+        say = pytest.fail if toolchains_are_required() else pytest.skip
+        say("gofmt not found: apt-get install golang-go")
     source = source_of("go", auth=auth, is_image=is_image)
     done = subprocess.run([gofmt], input=source, capture_output=True, text=True, check=True)
     assert done.stdout == source

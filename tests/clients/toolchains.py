@@ -52,7 +52,7 @@ def build(language: str, source: str, file: Path) -> list[str]:
     missing = [one for one in toolchain.needs if not (shutil.which(one) or Path(one).exists())]
     if missing:
         packages = " ".join(PACKAGES[one] for one in missing)
-        say = pytest.fail if _is_required() else pytest.skip
+        say = pytest.fail if toolchains_are_required() else pytest.skip
         say(f"{', '.join(missing)} not found: apt-get install {packages}")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source, encoding="utf-8")
@@ -115,7 +115,8 @@ def environment(**variables: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], **fixed, **variables}
 
 
-def _is_required() -> bool:
+def toolchains_are_required() -> bool:
+    """Whether a test fails, rather than being skipped, without its compiler."""
     # .ci/run says "optional" where it may not install what is missing.
     wanted = os.environ.get("CALOTYPE_TOOLCHAINS", "required" if os.environ.get("CI") else "")
     return wanted == "required"

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,8 @@ def launched(
             yield program
         finally:
             for pid in program.processes():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it was about to end
+                    os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from described_services import image_contract
 from inference_schema import schema_decorators
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
 from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
@@ -18,7 +19,6 @@ from inference_schema.parameter_types.standard_py_parameter_type import (
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.openapi.documents import Documents
-from calotype.serving.openapi.image_contract import image_contract
 from calotype.serving.openapi.script_contract import contract_of
 from calotype.serving.power_bi import power_bi_findings
 
@@ -121,6 +121,6 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_services_without_the_shape_are_told_so() -> None:
-    assert power_bi_findings(document_of(image_contract(["a"])))
+    assert power_bi_findings(document_of(image_contract()))
     assert power_bi_findings(document_of(ServiceContract()))
     assert power_bi_findings({"swagger": "2.0", "paths": {}})

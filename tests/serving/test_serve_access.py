@@ -7,11 +7,12 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,10 @@ from running import (
 PRIMARY = "primary-key-of-a-test"
 SECONDARY = "secondary-key-of-a-test"
 WRONG = "wrong-key-that-somebody-tries"
+KEY_OF_NO_KNOWN_KIND = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VjBCIEIADk6vITB0nDBBstsYGwon7YhbxEaUXZN6dHvG8svCdX
+-----END PRIVATE KEY-----
+"""
 BROWSER_FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -273,6 +278,8 @@ def test_tls_takes_a_new_certificate_while_connections_live_on(
         assert 80 < float(found[1]) / 86_400 < 90
         first = _serial(old)
 
+        (tmp_path / "key.pem").write_text(KEY_OF_NO_KNOWN_KIND)
+        until(lambda: program.events("certificate not reloaded"), "the trouble with the key")
         _issue(authority, tmp_path, days=10)
 
         def is_new() -> bool:
@@ -292,6 +299,91 @@ def test_tls_takes_a_new_certificate_while_connections_live_on(
         assert score(old).status == 200
     assert "PRIVATE KEY" not in program.log_text()
     assert program.events("certificate reloaded")
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_silent_connections_are_limited_before_their_handshake(
+    script: Path, tmp_path: Path, isolation: str
+) -> None:
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    options = ("--isolation", isolation, "--max-connections", 10, *tls)
+    with serving(tmp_path, "--entry-script", script, *options) as program:
+
+        def is_healthy() -> bool:
+            with closing(_connect(authority, program.port)) as connection:
+                try:
+                    return ask_over(connection, "GET", "/").status == 200
+                except OSError:
+                    return False
+
+        silent = [program.connect() for _ in range(100)]
+        with ExitStack() as stack:
+            for connection in silent:
+                stack.enter_context(connection)
+                connection.setblocking(False)
+            until(lambda: sum(map(_is_closed, silent)) == 73, "an end of all but 10 + 17")
+            assert not is_healthy()
+        until(is_healthy, "room for another connection")
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+RAW = """
+from calotype.serving.entry.raw_http import rawhttp
+from calotype.serving.entry.raw_response import AMLResponse
+@rawhttp
+def run(request):
+    if request.method == "DELETE":
+        return AMLResponse("", 204)
+    return [request.scheme, request.url, request.is_secure]
+"""
+
+
+def test_raw_scripts_know_that_their_callers_use_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    _issue(authority, tmp_path)
+    (tmp_path / "score.py").write_text(RAW)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    with serving(tmp_path, "--entry-script", tmp_path / "score.py", *tls) as program, closing(
+        _connect(authority, program.port)
+    ) as connection:  # fmt: skip
+        uri = f"https://127.0.0.1:{program.port}/score"
+        assert ask_over(connection, "GET", "/score").json == ["https", uri, True]
+        forwarded = {"X-Forwarded-Proto": "http"}
+        assert ask_over(connection, "GET", "/score", headers=forwarded).json[0] == "http"
+
+        nothing = ask_over(connection, "DELETE", "/score")
+        assert (nothing.status, nothing.body) == (204, b"")
+        assert not {"content-length", "transfer-encoding"} & set(nothing.headers)
+        assert ask_over(connection, "GET", "/score").status == 200
+
+
+@pytest.mark.parametrize("kind", ["private authority", "self-signed"])
+def test_a_protected_service_passes_its_own_check(script: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "self-signed":
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "9", "-subj", "/CN=own",
+             "-addext", "subjectAltName=DNS:own.example.org"],
+            cwd=tmp_path, check=True, capture_output=True,
+        )  # fmt: skip
+    else:
+        _issue(trustme.CA(), tmp_path)
+    tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    token = ("--auth", "token", "--token-key", tmp_path / "signing.pem")
+    options = ("--port", 0, "--check", *tls, *token)
+    code, output, log = ended(tmp_path, "--entry-script", script, *options)
+    assert code == 0, output + log
+    assert '"healthy"' in output.lower() or "Healthy" in output
 
 
 def test_tls_1_2_alone_and_a_certificate_that_ends_soon(script: Path, tmp_path: Path) -> None:

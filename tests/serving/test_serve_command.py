@@ -7,6 +7,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 import small_networks
 from PIL import Image
-from running import Program, ask_over, check_error, serving, until
+from running import Program, ask_over, check_error, command, environment, serving, until
 
 SCRIPT = """
 import ctypes, json, os, time
@@ -143,6 +145,23 @@ def test_images_are_scored(image: Program) -> None:
     message = check_error(image.ask("POST", "/score", b"no image", {"Content-Type": "image/png"}),
                           422)  # fmt: skip
     assert message
+
+
+def test_the_client_of_an_image_service_sends_a_file(image: Program, tmp_path: Path) -> None:
+    client, file = tmp_path / "client.py", tmp_path / "a.jpg"
+    file.write_bytes(picture())
+    asked = ("service", "client", "--uri", image.facts["scoring_uri"], "--language", "python")
+    client.write_text(json.loads(_output(command(*asked)))["source"])
+    sent = image.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+    assert _output([sys.executable, str(client), str(file)]) == sent.body.decode() + "\n"
+
+
+def _output(arguments: list[str]) -> str:
+    done = subprocess.run(
+        arguments, env=environment(""), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_ids_come_back(service: Program) -> None:
@@ -375,6 +394,27 @@ def test_log_lines_are_json(services: dict[str, Program]) -> None:
             assert json.loads(line)["level"] in {"info", "warning", "error"}
 
 
+def test_all_cores_for_a_lone_request_can_be_turned_off(
+    services: dict[str, Program], tmp_path: Path
+) -> None:
+    def threads(program: Program) -> int:
+        return len(os.listdir(f"/proc/{program.process.pid}/task"))
+
+    image = services["image"]
+    options = ("--threads", 2, "--precision", "fp32")
+    small_networks.save_model(tmp_path / "model")
+    counts = list[int]()
+    for option in ("--all-cores-when-alone", "--one-core-when-alone"):
+        with serving(tmp_path, "--model", tmp_path / "model", *options, option) as program:
+            replies = [
+                one.ask("POST", "/score", picture(), {"Content-Type": "image/jpeg"})
+                for one in (program, image)
+            ]
+            assert replies[0].body == replies[1].body
+            counts.append(threads(program))
+    assert counts[0] > counts[1]
+
+
 def own_address() -> str:
     """Return an address of this machine that is not its loopback; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -386,6 +426,8 @@ def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
     (tmp_path / "score.py").write_text("def run(raw_data): return raw_data")
     with serving(tmp_path, "--entry-script", tmp_path / "score.py", "--host", "0.0.0.0") as program:  # noqa: S104
         assert program.ask("GET", "/metrics").status == 200
+        for name in ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via"):
+            check_error(program.ask("GET", "/metrics", headers={name: "by a proxy"}), 404)
         address = own_address()
         with closing(http.client.HTTPConnection(address, program.port, timeout=20)) as connection:
             check_error(ask_over(connection, "GET", "/metrics"), 404)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +48,6 @@ def write(folder: Path, text: str, name: str = "score.py") -> Path:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def in_background(program: Program, count: int) -> tuple[list[threading.Thread], list[Reply]]:
@@ -94,7 +91,10 @@ def test_what_was_accepted_is_answered_before_the_end(
             assert sorted(reply.json for reply in replies) == ["0", "1", "2"]
             assert idle.recv(100) == b""
         assert program.process.wait(20) == 0
-        assert program.events("stopped")
+        (stopping,) = program.events("stopping")
+        assert stopping["reason"] == number.name
+        (stopped,) = program.events("stopped")
+        assert set(stopped) == {"time", "level", "event"}
 
 
 def test_what_a_worker_without_isolation_holds_is_answered_before_the_end(tmp_path: Path) -> None:
@@ -154,10 +154,10 @@ def test_health_says_when_the_service_is_ready(tmp_path: Path, isolation: str) -
         f"    while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.01)\n"
         "def run(raw_data): return raw_data\n",
     )
-    port = free_port()
-    with launched(tmp_path, ("--entry-script", script, "--port", port)) as program:
+    with launched(tmp_path, ("--entry-script", script, "--port", 0)) as program:
+        until(lambda: program.events("starting"), "listening")
+        port = program.events("starting")[0]["port"]
         program.facts = {"health_uri": f"http://127.0.0.1:{port}/"}
-        until(lambda: not _is_refused(port), "listening")
         for method, path in (("GET", "/"), ("POST", "/score"), ("GET", "/swagger.json")):
             reply = program.ask(method, path)
             check_error(reply, 503)
@@ -407,7 +407,7 @@ def _answer_of_another(program: Program, pid: int, *, parent: int = 0) -> tuple[
 @both_isolations
 def test_nothing_outlives_a_killed_server(tmp_path: Path, isolation: str) -> None:
     script = write(tmp_path, "def run(x): return x")
-    arguments = ("--entry-script", script, "--port", free_port(), "--isolation", isolation)
+    arguments = ("--entry-script", script, "--port", 0, "--isolation", isolation)
     with launched(tmp_path, arguments) as program:
         until(lambda: "ready" in program.log_text(), "the service")
         assert len(program.processes()) == 3
@@ -427,6 +427,77 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(tmp_path: Path) -> None:
         os.close(log)
         for _ in range(30):
             assert program.ask("POST", "/score", "").status == 200
+
+
+@both_isolations
+def test_lines_of_requests_are_not_lost_with_a_process_that_hangs(
+    tmp_path: Path, isolation: str
+) -> None:
+    script = write(
+        tmp_path,
+        "import signal, time\ndef run(x):\n"
+        "    if x == 'hang':\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}); time.sleep(60)\n"
+        "    return x\n",
+    )
+    options = ("--isolation", isolation, "--scoring-timeout-ms", 200)
+    with serving(tmp_path, "--entry-script", script, *options) as program:
+        for number in range(5):
+            program.ask("POST", "/score", str(number), {"x-request-id": f"before-{number}"})
+        try:
+            program.ask("POST", "/score", "hang")
+        except (ConnectionError, http.client.HTTPException):
+            assert isolation == "none"
+        until(lambda: program.events("worker died"), "its end")
+        ids = [event["request_id"] for event in program.events("request")]
+        assert [one for one in ids if one.startswith("before-")] == [
+            f"before-{number}" for number in range(5)
+        ]
+
+
+def test_with_text_the_lines_of_a_script_are_text_too(tmp_path: Path) -> None:
+    script = write(tmp_path, "def run(x):\n    print('seen', x)\n    return 1 / 0\n")
+    options = ("--log-format", "text")
+    with serving(tmp_path, "--entry-script", script, *options) as program:
+        program.ask("POST", "/score", "it", {"x-request-id": "r-7"})
+        until(lambda: "request_id=r-7 client" in program.log_text(), "the line of the request")
+        program.stop()
+        text = program.log_text()
+    assert re.search(r"^\d\d:\d\d:\d\d seen it request_id=r-7 pid=\d+$", text, re.MULTILINE)
+    assert "ZeroDivisionError" in text
+    assert "{" not in text
+    assert "None" not in text
+
+
+@pytest.mark.parametrize("end", ["raise RuntimeError('no weights')", "os._exit(9)"])
+def test_a_service_that_keeps_failing_says_so_and_recovers(tmp_path: Path, end: str) -> None:
+    broken = tmp_path / "broken"
+    script = write(
+        tmp_path,
+        "import os, pathlib\ndef init():\n"
+        f"    if pathlib.Path({str(broken)!r}).exists(): {end}\n"
+        "def run(x): return os.getpid()\n",
+    )
+    with serving(tmp_path, "--entry-script", script) as program:
+        broken.touch()
+        os.kill(program.ask("POST", "/score", "").json, signal.SIGKILL)
+        cause = "init failed" if "raise" in end else "worker died"
+        killed = 0 if "raise" in end else 1
+        until(lambda: len(program.events(cause)) >= 5 + killed, "five attempts")
+        check_error(program.ask("GET", "/"), 503)
+        check_error(program.ask("POST", "/score", ""), 503)
+        attempts = program.events(cause)[killed:]
+        if "raise" in end:
+            assert all("no weights" in attempt["trace"] for attempt in attempts)
+            assert len(program.events("worker died")) == 1  # the one that was killed
+        else:
+            assert {attempt["exit_code"] for attempt in attempts} == {9}
+        times_s = [datetime.fromisoformat(attempt["time"]).timestamp() for attempt in attempts]
+        gaps_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
+        assert gaps_s[3] > 1.5 * gaps_s[1] > 0.15
+        broken.unlink()
+        until(lambda: program.ask("GET", "/").status == 200, "another worker")
+        assert program.ask("POST", "/score", "").status == 200
 
 
 def test_folders_whose_names_are_no_text_are_told_of_nevertheless(tmp_path: Path) -> None:

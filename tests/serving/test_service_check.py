@@ -15,14 +15,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trustme
+from click.testing import CliRunner
+from described_services import image_contract
 
 from calotype import errors
+from calotype.cli.main import program
 from calotype.serving.check import check
 from calotype.serving.http_client import HttpClient
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import Schema, ServiceContract
 from calotype.serving.openapi.documents import Documents
-from calotype.serving.openapi.image_contract import image_contract
 from calotype.serving.refusals import Refusal
 
 KEY = "the-secret-key-of-this-test"
@@ -109,7 +111,7 @@ def serve(behaviour: Behaviour, certificate: trustme.LeafCert | None = None) -> 
 
 def problems(behaviour: Behaviour, **options: Any) -> list[tuple[str, str, str, str]]:
     with serve(behaviour) as uri:
-        return [row for row in check(uri, **options).rows if row[0] != "ok"]
+        return [row for row in check(uri, **options).rows if row[0] not in ("ok", "note")]
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1/service/checked"])
@@ -119,11 +121,14 @@ def test_good_service_has_only_good_rows(prefix: str) -> None:
     assert report.passed
     subjects = [subject for _, subject, _, _ in report.rows]
     assert subjects == ["health", "swagger 2", "swagger 3", "swagger 3.1", "example", "Power BI"]
-    assert {severity for severity, _, _, _ in report.rows} == {"ok"}
+    *others, power_bi = report.rows
+    assert {severity for severity, _, _, _ in others} == {"ok"}
+    assert power_bi[0] == "note"
+    assert power_bi[2].startswith("only for Power BI: it cannot call this service, there is no")
 
 
 def test_image_service_is_good_too() -> None:
-    contract = image_contract(["a", "b"])
+    contract = image_contract()
     reply = json.dumps([{"Scored Labels": "a", "Scored Probabilities": {"a": 0.75}}]).encode()
     assert problems(Behaviour(contract=contract, reply=reply)) == []
 
@@ -135,6 +140,15 @@ def test_key_is_sent_and_never_shown() -> None:
     assert not report.passed
     assert any("401" in message for _, _, message, _ in report.rows)
     assert KEY not in repr(report)
+    assert "401: expected a key" in {message for _, _, message, _ in report.rows}
+
+
+def test_names_in_what_to_do_are_whole() -> None:
+    with serve(Behaviour()) as uri:
+        done = CliRunner().invoke(program, ["service", "check", "--uri", uri, "--power-bi"])
+    assert isinstance(done.exception, errors.OperationFailed)
+    for name in ("@input_schema('Inputs',", "StandardPythonParameterType({'WebServiceInput0':"):
+        assert name in done.stdout
 
 
 def edited(**changes: Any) -> Callable[[dict[str, Any]], Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from calotype.serving.deployment import Addresses, Deployment
     from calotype.serving.front import FrontSettings
 
+_CHECK_LIFETIME_S = 300
 _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_cores_when_alone")
 
 
@@ -192,7 +193,8 @@ def serve(
     async def ready(addresses: Addresses) -> None:
         _announce(terminal, deployment, addresses)
         if check:
-            await _check(terminal, deployment.front, addresses)
+            credential = _credential(deployment.front, token_key)
+            await _check(terminal, deployment.front, addresses, credential)
             raise StopServing
 
     try:
@@ -270,7 +272,8 @@ def _of_model(deployment: Deployment, model: str, *, allow_pickle: bool) -> Depl
     _check_installed("sklearn", *(["skops"] if Path(model).suffix.lower() == ".skops" else []))
     from calotype.serving.no_code.sklearn_script import script_for
 
-    entry = script_for(Path(model), allow_pickle=allow_pickle)
+    depth = deployment.front.service.max_json_depth
+    entry = script_for(Path(model), allow_pickle=allow_pickle, max_json_depth=depth)
     made = _of_script(deployment, entry.script, None, entry.model_dir)
     assert made.script is not None
     return replace(made, script=replace(made.script, environment=dict(entry.environment)))
@@ -342,7 +345,20 @@ def _announce(terminal: Terminal, deployment: Deployment, addresses: Addresses) 
     sys.stdout.flush()
 
 
-async def _check(terminal: Terminal, front: FrontSettings, addresses: Addresses) -> None:
+def _credential(front: FrontSettings, token_key: Path | None) -> str:
+    """Return what opens the service to a caller of our own; empty when nothing is asked for."""
+    if token_key is None:
+        return front.primary_key
+    from calotype.serving.auth.tokens import TokenIssuer, signing_key
+    from calotype.serving.front import ISSUER
+
+    issuer = TokenIssuer(signing_key(token_key), service=front.service.name, issuer=ISSUER)
+    return issuer.issue(lifetime_s=_CHECK_LIFETIME_S).token
+
+
+async def _check(
+    terminal: Terminal, front: FrontSettings, addresses: Addresses, credential: str
+) -> None:
     """Check the service as its callers see it, and print what was found.
 
     Raises:
@@ -354,8 +370,10 @@ async def _check(terminal: Terminal, front: FrontSettings, addresses: Addresses)
     from calotype.serving.http_client import HttpClient
 
     # Its certificate may be for a name that leads elsewhere, where its key must not go.
-    http = HttpClient(connect_to=local_host(front.service.host))
-    report = await asyncio.to_thread(
-        check, addresses.scoring_uri, credential=front.primary_key, http=http
+    # That it is ours needs no authority to tell.
+    http = HttpClient(
+        connect_to=local_host(front.service.host),
+        ca_file=Path(front.certificate) if front.certificate else None,
     )
+    report = await asyncio.to_thread(check, addresses.scoring_uri, credential=credential, http=http)
     show_report(terminal, report)

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qs
 
 import calotype
 from calotype import errors
@@ -20,6 +19,7 @@ from calotype.serving.exchange import JSON, TEXT, Answer, Headers, Request
 from calotype.serving.journal import Journal
 from calotype.serving.metrics import Meter
 from calotype.serving.openapi.documents import Documents
+from calotype.serving.query import query_pairs
 from calotype.serving.refusals import Refusal
 from calotype.serving.service import Service
 from calotype.serving.settings import ServiceSettings
@@ -32,10 +32,15 @@ Route = tuple[str, Handler, str]
 """What comes before the path's own part, what answers, and what it is counted as."""
 
 _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.encode())
+_NOBODY_WAITS: Final = Answer(499)  # the caller has gone
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
+_WITHOUT_BODY: Final = (204, 304)
 _SCORE: Final = "score"
 _HEALTHY: Final = b"Healthy"
+_SAID_BY_PROXIES: Final = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
+)
 _LOOPBACK: Final = re.compile(r"127\.|::1$|::ffff:127\.")
 
 
@@ -133,14 +138,17 @@ class ScoringApp:
             connection=connection,
         )
         self._meter.begin()
+        answer = _NOBODY_WAITS
         try:
             answer = await self._answer(handler, request, by_name, receive)
-            await self._send(answer, request, by_name, send)
         except _Gone:
-            answer = Answer(499)  # the caller left; nobody gets it
+            pass
         finally:
             self._body_bytes -= len(request.body)
-        self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
+            # Before it is sent: who has an answer finds it in the counters.
+            self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
+        if answer is not _NOBODY_WAITS:
+            await self._send(answer, request, by_name, send)
 
     async def _answer(
         self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
@@ -175,12 +183,13 @@ class ScoringApp:
         own_id = request.request_id.encode("latin-1")
         client_id = by_name.get(b"x-ms-client-request-id")
         headers = [
-            (b"content-length", b"%d" % len(answer.body)),
             _VERSION,
             (b"x-request-id", own_id),
             (b"x-ms-request-id", by_name.get(b"x-ms-request-id") or client_id or own_id),
             *answer.headers,
         ]
+        if answer.status not in _WITHOUT_BODY:
+            headers.append((b"content-length", b"%d" % len(answer.body)))
         if answer.content_type:
             headers.append((b"content-type", answer.content_type))
         if client_id is not None or b"x-ms-request-id" in by_name:
@@ -280,16 +289,18 @@ class ScoringApp:
             raise refusals.overloaded("The service is not ready.")
         if self._documents is None:
             self._documents = self._documents_of()
-        asked = parse_qs(request.query.decode("latin-1"), keep_blank_values=True).get("version")
+        version = dict(query_pairs(request.query)).get("version")  # the last of several
         # Whoever could say so falsely would only mislead themselves, as with their own Host.
         forwarded = request.header(b"x-forwarded-proto")
         scheme = forwarded.decode() if forwarded in (b"http", b"https") else request.scheme
         base = self._documents.base_of(scheme, request.header(b"host"), request.base)
-        return Answer(200, self._documents.document(asked[-1] if asked else None, base), JSON)
+        return Answer(200, self._documents.document(version, base), JSON)
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)
-        if not _LOOPBACK.match(request.client):
+        # A proxy on this machine brings callers of others.
+        is_passed_on = any(name in _SAID_BY_PROXIES for name, _ in request.headers)
+        if is_passed_on or not _LOOPBACK.match(request.client):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")

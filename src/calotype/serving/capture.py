@@ -17,13 +17,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
 from calotype import errors
 from calotype.serving.exchange import Answer, Headers, Request
 from calotype.serving.journal import Journal
+from calotype.serving.query import query_pairs
 
 HIDDEN: Final = "hidden"
 TEXT_BYTES: Final = 64 << 10  # of each body that is kept as text
@@ -160,12 +161,13 @@ class Redaction:
 
     def query(self, query: bytes) -> str:
         """Return a query string without the values of hidden fields."""
-        text = query.decode("latin-1")
         if not self._fields:
-            return text
-        pairs = parse_qsl(text, keep_blank_values=True)
+            return query.decode("latin-1")
         return urlencode(
-            [(name, HIDDEN if self._hides(name) else self._text(value)) for name, value in pairs]
+            [
+                (name, HIDDEN if self._hides(name) else self._text(value))
+                for name, value in query_pairs(query)
+            ]
         )
 
     def body(self, body: bytes, content_type: bytes) -> str | dict[str, Any]:

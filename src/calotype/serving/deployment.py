@@ -125,7 +125,9 @@ async def _serve(
     told: asyncio.Future[str] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _tell, told, number.name)
-    journal.write("starting", kind=deployment.kind, pid=os.getpid())
+    journal.write(
+        "starting", kind=deployment.kind, pid=os.getpid(), port=deployment.front.service.port
+    )
     starting = loop.create_task(runner.start())
     await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
     reason = "it could not be started"

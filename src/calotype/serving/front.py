@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,8 @@ from calotype.serving.auth.guesses import Guesses
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.capture import FileCapture
 from calotype.serving.guard import Guard
-from calotype.serving.journal import Journal, LogFormat
+from calotype.serving.journal import Journal
+from calotype.serving.log_text import LogFormat
 from calotype.serving.metrics import Meter, Reading
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.documents import Documents
@@ -160,6 +162,7 @@ class Front:
         self._journal = journal
         self._tls = certificate_of(settings)
         self._watcher: asyncio.Task[None] | None = None
+        self._told_trace = ""
         self.service = service
         limits = settings.service
         self._guard = Guard(limits, meter)
@@ -202,7 +205,7 @@ class Front:
         """Answer what was accepted, then end."""
         if self._watcher is not None:
             self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # callers wait for answers
                 await self._watcher
         await self._server.drain()
         await self.service.stop()
@@ -238,8 +241,17 @@ class Front:
                 self._journal.write(warning, level="warning")
             for _ in range(_WARN_EVERY_S):
                 await asyncio.sleep(1.0)
-                if self._tls.reload_if_changed():
-                    self._journal.write("certificate reloaded", expires=self._tls.expires_at)
+                self._take_new_certificate(self._tls)
+
+    def _take_new_certificate(self, tls: TlsCertificate) -> None:
+        try:
+            if tls.reload_if_changed():
+                self._journal.write("certificate reloaded", expires=tls.expires_at)
+        except Exception:  # noqa: BLE001 - whatever is wrong with files, the next may be right
+            trace = traceback.format_exc()
+            if trace != self._told_trace:  # once a second would fill the log
+                self._journal.write("certificate not reloaded", level="error", trace=trace)
+            self._told_trace = trace
 
     def _counters(self) -> list[Reading]:
         counters = self._of_service(_SERVICE_COUNTERS)

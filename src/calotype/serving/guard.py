@@ -59,6 +59,18 @@ class Guard:
             self._timer = loop.call_later(self._interval_s, self._sweep, loop)
         return len(self.connections) - self.settings.max_connections
 
+    @property
+    def most_connections(self) -> int:
+        """How many may be open at a time, those that get a 503 among them."""
+        return self.settings.max_connections + self.max_surplus
+
+    def may_enter(self, others: int) -> bool:
+        """Whether a connection that is not watched yet has room, beside `others` like it."""
+        has_room = len(self.connections) + others < self.most_connections
+        if not has_room:
+            self.meter.close("too many")
+        return has_room
+
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
         for connection in tuple(self.connections):

@@ -37,7 +37,8 @@ class HttpClient:
 
     Attributes:
         timeout_s: how long connecting, and each wait for a part of the reply, may take.
-        ca_file: certificates to trust beside those of the machine, for one's own authority.
+        ca_file: certificates to trust beside those of the machine: those of one's own authority, or
+            of the service itself.
         max_reply_bytes: a longer reply is an error.
         connect_to: connect to this host, whatever the URI names; the reply is held to the URI's
             name all the same.
@@ -84,6 +85,8 @@ class HttpClient:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)
+            # As Python does from 3.13 on: a service's own certificate may stand for its authority.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return _VerifiedConnection(place, host, port, self.timeout_s, context)
 
 

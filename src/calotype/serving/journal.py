@@ -78,11 +78,8 @@ class Journal:
         if len(self._waiting) >= _MOST_WAITING:
             self.dropped += 1
             return
-        self._waiting.append(
-            (line_of(json.loads(line)) if self._is_text else line).encode(
-                "utf-8", "backslashreplace"
-            )
-        )
+        written = line_of(json.loads(line)) if self._is_text else line
+        self._waiting.append(written.encode("utf-8", "backslashreplace"))
         if not self._has_lines.is_set():
             self._has_lines.set()
 

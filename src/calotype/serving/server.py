@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import time
@@ -12,14 +13,17 @@ from email.utils import formatdate
 from typing import Any, Final
 
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from calotype import errors
+from calotype.serving.protocol import GuardedProtocol
 from calotype.serving.settings import ServiceSettings
+from calotype.serving.tls_listener import TlsListener
+
+logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 2048
-_HANDSHAKE_S: Final = 10.0
+_OWN_DESCRIPTORS: Final = 200  # for files, workers and libraries
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,6 +54,27 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def allow_descriptors(count: int) -> None:
+    """Let this process and those that it starts have `count` files and sockets open."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    with contextlib.suppress(OSError, ValueError):  # macOS has a further limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft < count:
+        logger.warning(
+            "Only %d files may be open: lower --max-connections or raise `ulimit -n` to %d.",
+            soft,
+            count,
+        )
+
+
 class HttpServer:
     """One app on one listening socket, in the running event loop.
 
@@ -67,7 +92,7 @@ class HttpServer:
         listener: socket.socket,
         settings: ServiceSettings,
         *,
-        protocol: type[HttpToolsProtocol],
+        protocol: type[GuardedProtocol],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._listener = listener
@@ -88,6 +113,7 @@ class HttpServer:
         self._protocol = protocol
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._tls_listener: TlsListener | None = None
         self._clock: asyncio.Task[None] | None = None
 
     @property
@@ -97,19 +123,20 @@ class HttpServer:
 
     async def start(self) -> None:
         """Accept connections from now on."""
+        guard = self._protocol.guard
+        allow_descriptors(guard.most_connections + _OWN_DESCRIPTORS)
         loop = asyncio.get_running_loop()
         self._clock = loop.create_task(self._keep_date())
 
-        def connect() -> HttpToolsProtocol:
+        def connect() -> GuardedProtocol:
             return self._protocol(self._config, self._state, {}, loop)
 
-        self._server = await loop.create_server(
-            connect,
-            sock=self._listener,
-            ssl=self._tls,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
-        )
+        if self._tls is None:
+            self._server = await loop.create_server(connect, sock=self._listener, backlog=_BACKLOG)
+        else:
+            self._tls_listener = TlsListener(
+                self._listener, self._tls, connect, may_enter=guard.may_enter
+            )
 
     def stop_listening(self) -> None:
         """Accept nothing more; `drain` follows."""
@@ -118,8 +145,10 @@ class HttpServer:
 
     async def drain(self) -> None:
         """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""
-        assert self._server is not None
-        self._server.close()
+        if self._tls_listener is not None:
+            await self._tls_listener.close()
+        if self._server is not None:
+            self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         deadline_s = time.monotonic() + self._settings.drain_timeout_s

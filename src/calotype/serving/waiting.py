@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from calotype.serving import refusals
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.settings import ServiceSettings
+
+_SWEEP_S: Final = 0.02
 
 
 @dataclass(slots=True, eq=False)
@@ -19,14 +23,48 @@ class Pending:
     Attributes:
         request: what was asked.
         future: gets the answer, or a refusal.
-        since_s: when it joined the line; later, when a worker took it; on `time.monotonic`.
-        is_taken: whether a worker has it.
+        since_s: when it came, on `time.monotonic`.
     """
 
     request: Request
     future: asyncio.Future[Answer]
     since_s: float = field(default_factory=time.monotonic)
-    is_taken: bool = False
+
+    def settle(self, outcome: Answer | BaseException) -> None:
+        """Give the caller an answer or a refusal, unless there is one already."""
+        if self.future.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+class Sweeper:
+    """Looks after those who wait, some fifty times a second for as long as there are any.
+
+    Args:
+        sweep: looks after them; returns whether anybody still waits.
+    """
+
+    def __init__(self, sweep: Callable[[], bool]) -> None:
+        self._sweep = sweep
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """Begin, because somebody waits now."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._run)
+
+    def _run(self) -> None:
+        self._timer = None
+        if self._sweep():
+            self.wake()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class WaitingLine:
@@ -40,20 +78,18 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._line)
 
-    def join(self, pending: Pending) -> None:
-        """Take a request in.
+    def join(self, pending: Pending, *, has_free_worker: bool = False) -> None:
+        """Take a request in; one that is to be taken out at once has always room.
 
         Raises:
             Refusal: 503, the line is full.
         """
-        if len(self._line) >= self._most:
+        if len(self._line) >= self._most and not has_free_worker:
             raise refusals.line_full(self._most)
         self._line.append(pending)
 
     def return_first(self, pending: Pending) -> None:
-        """Take a request back that a worker had and did not begin."""
-        pending.since_s = time.monotonic()
-        pending.is_taken = False
+        """Take a request back that a worker had and did not begin; it has not lost its time."""
         self._line.appendleft(pending)
 
     def next(self) -> Pending | None:
@@ -63,12 +99,9 @@ class WaitingLine:
             if pending.future.done():
                 continue
             if pending.request.is_abandoned:
-                pending.future.cancel()
+                pending.settle(refusals.gone())
                 continue
-            now_s = time.monotonic()
-            pending.request.timings["queue"] = (now_s - pending.since_s) * 1000
-            pending.since_s = now_s
-            pending.is_taken = True
+            pending.request.timings["queue"] = (time.monotonic() - pending.since_s) * 1000
             return pending
         return None
 
@@ -77,11 +110,10 @@ class WaitingLine:
         oldest_s = time.monotonic() - self._wait_ms / 1000
         while self._line and (self._line[0].since_s < oldest_s or self._line[0].future.done()):
             pending = self._line.popleft()
-            if not pending.future.done():
-                pending.future.set_exception(refusals.waited_too_long(self._wait_ms))
+            pending.settle(refusals.waited_too_long(self._wait_ms))
         if any(pending.request.is_abandoned for pending in self._line):
             kept = [pending for pending in self._line if not pending.request.is_abandoned]
             for pending in self._line:
-                if pending.request.is_abandoned and not pending.future.done():
-                    pending.future.cancel()
+                if pending.request.is_abandoned:
+                    pending.settle(refusals.gone())
             self._line = collections.deque(kept)

@@ -51,12 +51,6 @@ Load = Callable[..., Loaded]
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """The log of a service."""
-    return tmp_path / "log.jsonl"
-
-
-@pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Give a function that writes a script, loads and starts it."""
     log = tmp_path / "log.jsonl"
@@ -90,3 +84,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 def log_lines(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
     """Give a function that reads the log, for scripts that did not load."""
     return lambda: [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Say where a service writes its log."""
+    return tmp_path / "log.jsonl"
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell scripts where to note which requests they begin."""
+    monkeypatch.setenv("BEGUN", str(tmp_path / "begun"))

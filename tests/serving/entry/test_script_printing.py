@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,7 @@ def test_threads_never_mix_their_lines() -> None:
             one.join()
     finally:
         printing.uninstall()
+        printing.lines.close()
         os.close(writing)
     reader.join()
     os.close(reading)
@@ -164,7 +168,39 @@ def run(data):
 def test_a_log_that_nobody_reads_stops_no_script() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    LogLines(writing).write("info", "lost")
+    lines = LogLines(writing)
+    lines.write("info", "lost")
+    lines.close()
+    os.close(writing)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_log_whose_reader_has_stopped_reading_stops_no_script(kind: str) -> None:
+    if kind == "pipe":
+        reading, writing = os.pipe()
+    else:
+        reading, writing = (one.detach() for one in socket.socketpair())
+    lines = LogLines(writing)
+    started_s = time.monotonic()
+    for number in range(1000):
+        lines.write("info", f"{number:010d}" * 500)
+    assert time.monotonic() - started_s < 5
+    assert os.get_blocking(writing)  # for others, who share it
+
+    received = b""
+    os.set_blocking(reading, False)
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(reading, 1 << 16):
+            received += data
+    lines.write("info", "read again")
+    received += os.read(reading, 1 << 16)
+    messages = [json.loads(line)["message"] for line in received.splitlines()]
+    *whole, told, last = messages
+    assert whole == [f"{number:010d}" * 500 for number in range(len(whole))]
+    assert told.startswith(f"{1000 - len(whole)} lines of the log were dropped")
+    assert last == "read again"
+    lines.close()
+    os.close(reading)
     os.close(writing)
 
 
@@ -177,6 +213,7 @@ def test_a_log_that_must_not_block_gets_whole_lines() -> None:
     def write() -> None:
         for number in range(20):
             lines.write("info", f"{number:05d}" * 4000)  # 400 KB, more than a pipe holds
+        lines.close()
         os.close(writing)
 
     writer = threading.Thread(target=write)

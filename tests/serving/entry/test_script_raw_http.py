@@ -348,3 +348,10 @@ def test_the_old_names_are_not_offered_to_others() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"
+
+
+def test_json_may_be_nested_only_so_deep(load: Any) -> None:
+    loaded = load(raw("return request.get_json()"), max_json_depth=3)
+    assert loaded.send("[[[1]]]").status == 200
+    refusal = loaded.refusal("[[[[1]]]]")
+    assert "max_json_depth" in refusal.message

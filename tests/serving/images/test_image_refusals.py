@@ -125,8 +125,8 @@ def test_an_error_has_the_id_that_was_sent(model: ImageModel) -> None:
     ("body", "said"),
     [
         (b"", "empty"),
-        (b"{", "Expected JSON"),
-        (b'{"data": [NaN]}', "Expected JSON"),
+        (b"{", "could not be decoded as JSON"),
+        (b'{"data": [NaN]}', "could not be decoded as JSON"),
         ('{"data": ["\u00e9"]}'.encode("latin-1"), "UTF-8"),
         ('{"data": []}'.encode("utf-16"), "UTF-8"),
         (b"5", '{"data"'),
@@ -199,7 +199,7 @@ def test_a_form_must_be_whole(model: ImageModel) -> None:
         image_request(b"no form", kind.decode()),
     ):
         (refusal,) = answers(model, request)
-        assert (refusal.status, "multipart/form-data" in refusal.message) == (400, True)
+        assert (refusal.status, "multipart" in refusal.message) == (400, True)
 
 
 def test_an_image_may_have_only_so_many_bytes(model: ImageModel) -> None:

@@ -172,7 +172,10 @@ WRONG_BODIES: dict[str, tuple[bytes, str]] = {
     "no data": (b"{}", "A value is not provided for the 'data' parameter."),
     "broken": (b"{a}", "POST body could not be decoded as JSON: Expecting property name"),
     "no text": (b"\xff\xfe\xff", "Input cannot be decoded as UTF-8: "),
-    "deep": (b'{"data":' + b"[" * 100_000, "nested too deep"),
+    "deep": (
+        b'{"data":' + b"[" * 100_000,
+        "POST body could not be decoded as JSON: nested too",
+    ),
     "long number": (b'{"data":' + b"1" * 5000 + b"}", ""),
     "unknown": (b'{"data": [], "extra": 1}', "Expected 'data'. Got 'extra', which"),
 }
@@ -271,6 +274,40 @@ def outcomes(path: Path, count: int, **settings: Any) -> list[Answer | BaseExcep
 
 def statuses(found: list[Answer | BaseException]) -> list[int]:
     return [one.status for one in found if isinstance(one, Answer | Refusal)]
+
+
+def test_json_may_be_nested_only_so_deep(tmp_path: Path) -> None:
+    settings = ServiceSettings(max_json_depth=2)
+    within, beyond = (request(body) for body in (b'{"data": []}', b'{"data": [[%d]]}' % 10**100))
+
+    async def use(service: OnnxService) -> tuple[str, str]:
+        async def refused(asked: Request) -> str:
+            with pytest.raises(Refusal) as found:
+                await service.score(asked)
+            assert found.value.status == 400
+            return found.value.message
+
+        return await refused(within), await refused(beyond)
+
+    shallow, deep = with_service(made.slow(tmp_path / "m.onnx", 1), use, settings)
+    assert "max_json_depth" not in shallow
+    assert deep.endswith("nested deeper than 2 levels (max_json_depth)")
+
+
+def test_callers_who_have_left_free_their_thread_and_their_place(tmp_path: Path) -> None:
+    class Connection:
+        disconnected = True
+
+    async def use(service: OnnxService) -> list[type]:
+        asked = [request({"data": [[0]]}) for _ in range(2)]
+        for one in asked:
+            one.connection = Connection()
+        found = await asyncio.gather(*map(service.score, asked), return_exceptions=True)
+        return [type(one) for one in found]
+
+    settings = ServiceSettings(max_request_wait_ms=60_000)
+    found = with_service(made.slow(tmp_path / "m.onnx", 3000), use, settings, threads=1)
+    assert found == [Refusal] * 2
 
 
 def test_full_queue_is_503(tmp_path: Path) -> None:

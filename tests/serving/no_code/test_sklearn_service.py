@@ -38,8 +38,8 @@ class Unknown(Ridge):
 def started(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give a function that starts the entry script on a model file, as a worker does."""
 
-    def start(model: Path, *, allow_pickle: bool = False) -> Any:
-        script, model_dir, environment = script_for(model, allow_pickle=allow_pickle)
+    def start(model: Path, **options: Any) -> Any:
+        script, model_dir, environment = script_for(model, **options)
         monkeypatch.setenv("AZUREML_MODEL_DIR", str(model_dir))
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -67,6 +67,14 @@ def pipeline(folder: Path) -> Path:
     columns = make_column_transformer((OneHotEncoder(), ["sex"]), (StandardScaler(), ["age"]))
     model = make_pipeline(columns, LogisticRegression()).fit(FRAME, ["no", "no", "yes", "yes"])
     return saved(folder / "model.skops", model)
+
+
+def test_json_may_be_nested_only_so_deep(tmp_path: Path, started: Any) -> None:
+    module = started(ridge(tmp_path), max_json_depth=3)
+    row = FEATURES[:1].tolist()
+    assert len(module.run(json.dumps({"data": row}))) == 1
+    with pytest.raises(Refusal, match=r"nested deeper than 3 levels \(max_json_depth\)$"):
+        module.run(json.dumps({"data": [row]}))
 
 
 def test_numbers_are_those_of_the_model(tmp_path: Path, started: Any) -> None:
@@ -107,6 +115,7 @@ def test_iris_gives_classes_as_numbers(tmp_path: Path, started: Any) -> None:
         ({"data": [[1.0] * 10], "method": []}, 400, "'method': expected one of predict."),
         ({"data": [["a"] * 10]}, 422, "could not convert string to float"),
         ({"data": [[None] * 10]}, 422, "Input X contains NaN"),
+        ({"data": [[10**400] * 10]}, 422, "too large"),
     ],
 )
 def test_wrong_requests_are_refused(
@@ -164,7 +173,10 @@ def test_folder_must_hold_one_model(tmp_path: Path) -> None:
         script_for(tmp_path)
     path = ridge(tmp_path)
     joblib.dump(1, tmp_path / "other.joblib")
-    assert script_for(tmp_path).environment == {"CALOTYPE_MODEL_FILE": path.name}
+    assert script_for(tmp_path).environment == {
+        "CALOTYPE_MODEL_FILE": path.name,
+        "CALOTYPE_MAX_JSON_DEPTH": "64",
+    }
     with pytest.raises(errors.InvalidModel, match=r"model\.skops, other\.joblib"):
         script_for(tmp_path, allow_pickle=True)
 

@@ -275,9 +275,11 @@ def child_main(configuration: dict[str, Any]) -> ChildMain:
 def _work(
     connection: socket.socket, script: EntryScript, configuration: dict[str, Any], number: int
 ) -> None:
+    from calotype.serving.entry.claims import Claims
     from calotype.serving.entry.worker import work
 
-    work(connection, script, timeout_ms=configuration["timeout_ms"])
+    claims = Claims(configuration["descriptors"][0])
+    work(connection, script, timeout_ms=configuration["timeout_ms"], claims=claims)
 
 
 def _leave(code: int) -> None:

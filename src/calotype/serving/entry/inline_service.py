@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 
-from calotype.serving import refusals
 from calotype.serving.entry.script import EntryScript
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.metrics import Meter
@@ -34,7 +33,6 @@ class InlineService:
         self._script = script
         self._meter = meter
         self._timeout_ms = settings.scoring_timeout_ms
-        self._wait_ms = settings.max_request_wait_ms
 
     @property
     def ready_workers(self) -> int:
@@ -56,10 +54,7 @@ class InlineService:
 
     async def score(self, request: Request) -> Answer:
         """Run the script."""
-        now_s = time.monotonic()
-        if (now_s - request.received_s) * 1000 > self._wait_ms:
-            raise refusals.waited_too_long(self._wait_ms)
-        self._meter.scoring_since_s = now_s
+        self._meter.scoring_since_s = time.monotonic()
         try:
             return self._script.answer(request, timeout_ms=self._timeout_ms)
         finally:

@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from calotype.serving.entry import raw_http
-from calotype.serving.entry.json_body import not_utf8, parsed
-from calotype.serving.entry.query import query_values
 from calotype.serving.entry.raw_request import AMLRequest
 from calotype.serving.exchange import Request
-from calotype.serving.refusals import Refusal, bad_request
+from calotype.serving.json_body import as_object, not_utf8, parsed, require_json
+from calotype.serving.query import query_values
+from calotype.serving.refusals import bad_request
 
 Arguments = dict[str, Any]
 HEADERS = "request_headers"
@@ -75,13 +75,10 @@ class JsonObject:
     def read(self, request: Request) -> Arguments:
         """Return the members that `run` names; others are ignored."""
         if request.method == "GET":
-            values: object = query_values(request.query)
+            values = query_values(request.query)
         else:
-            if not _is_json(request.header(b"content-type")):
-                raise Refusal(415, "Expects Content-Type to be application/json")
-            values = parsed(request.body, max_depth=self._max_depth)
-        if not isinstance(values, dict):
-            raise bad_request("POST body should be a JSON dictionary.")
+            require_json(request.header(b"content-type"))
+            values = as_object(parsed(request.body, max_depth=self._max_depth))
         arguments: Arguments = {}
         for name, default in self._defaults:
             value: Any = values.get(name, default)
@@ -96,13 +93,13 @@ class RawHttp:
 
     methods = _RAW_METHODS
 
-    def __init__(self, name: str, *, max_parts: int) -> None:
+    def __init__(self, name: str, *, max_depth: int, max_parts: int) -> None:
         self._name = name
-        self._max_parts = max_parts
+        self._limits = {"max_depth": max_depth, "max_parts": max_parts}
 
     def read(self, request: Request) -> Arguments:
         """Return the request as an object; nothing is parsed yet."""
-        return {self._name: AMLRequest(request, max_parts=self._max_parts)}
+        return {self._name: AMLRequest(request, **self._limits)}
 
 
 class WithHeaders:
@@ -141,7 +138,8 @@ def input_of(run: Callable[..., Any], *, max_depth: int, max_parts: int) -> Inpu
     else:
         _check_single(parameters)
         name = parameters[0].name
-        chosen = RawHttp(name, max_parts=max_parts) if is_raw else RawText(name)
+        limits = {"max_depth": max_depth, "max_parts": max_parts}
+        chosen = RawHttp(name, **limits) if is_raw else RawText(name)
     return WithHeaders(chosen) if len(parameters) < len(declared) else chosen
 
 
@@ -166,14 +164,6 @@ def _check_single(parameters: Sequence[inspect.Parameter]) -> None:
         raise InputError(
             f"run() to take one argument, or @input_schema for each of {', '.join(further)}"
         )
-
-
-@lru_cache(maxsize=64)
-def _is_json(content_type: bytes | None) -> bool:
-    mimetype = (content_type or b"").partition(b";")[0].strip().lower()
-    return mimetype == b"application/json" or (
-        mimetype.startswith(b"application/") and mimetype.endswith(b"+json")
-    )
 
 
 @lru_cache(maxsize=256)

@@ -11,19 +11,18 @@ import io
 import json
 import logging
 import os
-import select
 import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from calotype.serving.entry.log_outlet import LogOutlet
 from calotype.serving.log_text import LogFormat, line_of
 
 MOST_LINE_BYTES = 32 << 10
 _CUT = " … (cut)"
 _HALF_CHARACTERS = "".join(map(chr, range(0xD800, 0xDC00)))  # left when a pair is cut in two
-_WRITE_WAIT_S = 1.0  # for a reader that lags behind; then the line is dropped: scoring goes on
 
 
 class LogLines:
@@ -36,6 +35,7 @@ class LogLines:
 
     def __init__(self, descriptor: int, format: LogFormat = "json") -> None:
         self.descriptor = descriptor
+        self._outlet = LogOutlet(descriptor)
         self._is_text = format == "text"
         self.request_id = "init"
         self.is_writing = False
@@ -43,6 +43,18 @@ class LogLines:
 
     def write(self, level: str, message: str) -> None:
         """Write one line; nothing that is wrong with the descriptor stops a script."""
+        with self._lock:
+            self.is_writing = True
+            try:
+                line = self._line(level, message)
+                if lost := self._outlet.lost:
+                    told = f"{lost} lines of the log were dropped: nobody read it fast enough"
+                    line = self._line("warning", told) + line
+                self._outlet.write(line)
+            finally:
+                self.is_writing = False
+
+    def _line(self, level: str, message: str) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         fields = {
             "time": f"{now[:-6]}Z",
@@ -52,24 +64,11 @@ class LogLines:
             "message": _cut(message),
         }
         text = line_of(fields) if self._is_text else f"{json.dumps(fields)}\n"
-        line = text.encode("utf-8", "backslashreplace")
-        with self._lock:
-            self.is_writing = True
-            try:
-                self._write_whole(line)
-            finally:
-                self.is_writing = False
+        return text.encode("utf-8", "backslashreplace")
 
-    def _write_whole(self, line: bytes) -> None:
-        try:
-            while line:
-                try:
-                    line = line[os.write(self.descriptor, line) :]
-                except BlockingIOError:
-                    if not select.select([], [self.descriptor], [], _WRITE_WAIT_S)[1]:
-                        return
-        except OSError:  # nobody reads any more
-            return
+    def close(self) -> None:
+        """Write nothing any more."""
+        self._outlet.close()
 
 
 def _cut(message: str) -> str:

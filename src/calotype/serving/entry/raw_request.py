@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl
 
+from calotype.serving.entry.form import Form, UploadedFile, parsed_form
 from calotype.serving.entry.multi_values import HeaderLines, MultiValues
-from calotype.serving.entry.multipart import Form, UploadedFile, parsed_form
-from calotype.serving.entry.query import query_pairs
 from calotype.serving.exchange import Request
-from calotype.serving.refusals import Refusal, bad_request
+from calotype.serving.json_body import is_json, parsed, require_json
+from calotype.serving.query import query_pairs
+from calotype.serving.refusals import Refusal
 
 DEFAULT_MAX_PARTS = 100
+DEFAULT_MAX_DEPTH = 64
 
 
 class AMLRequest:
@@ -23,11 +23,19 @@ class AMLRequest:
     Args:
         request: what arrived.
         max_parts: 413 for a form with more.
+        max_depth: 400 for JSON that is nested deeper, when the script asks for it.
     """
 
-    def __init__(self, request: Request, *, max_parts: int = DEFAULT_MAX_PARTS) -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        max_parts: int = DEFAULT_MAX_PARTS,
+        max_depth: int = DEFAULT_MAX_DEPTH,
+    ) -> None:
         self._request = request
         self._max_parts = max_parts
+        self._max_depth = max_depth
         self.method = request.method
         self.path = request.path
         self.query_string = request.query
@@ -57,8 +65,7 @@ class AMLRequest:
             content_type = self._request.header(b"content-type") or b""
             return parsed_form(self.data, content_type, max_parts=self._max_parts)
         if self.mimetype == "application/x-www-form-urlencoded":
-            text = self.data.decode("utf-8", "replace")
-            form.fields = MultiValues(parse_qsl(text, keep_blank_values=True, errors="replace"))
+            form.fields = MultiValues(query_pairs(self.data))
         return form
 
     @property
@@ -109,16 +116,14 @@ class AMLRequest:
         Raises:
             Refusal: the content type is another one (unless `force`), or the body is no JSON.
         """
-        if not (force or self.is_json):
-            if silent:
-                return None
-            raise Refusal(415, "Expects Content-Type to be application/json")
         try:
-            return json.loads(self.data)
-        except (ValueError, RecursionError) as error:
+            if not force:
+                require_json(self._request.header(b"content-type"))
+            return parsed(self.data, max_depth=self._max_depth)
+        except Refusal:
             if silent:
                 return None
-            raise bad_request(f"The body could not be decoded as JSON: {error}") from None
+            raise
 
     @property
     def json(self) -> Any:
@@ -140,10 +145,7 @@ class AMLRequest:
     @property
     def is_json(self) -> bool:
         """Whether the content type is one of JSON."""
-        mimetype = self.mimetype
-        return mimetype == "application/json" or (
-            mimetype.startswith("application/") and mimetype.endswith("+json")
-        )
+        return is_json(self._request.header(b"content-type"))
 
     @property
     def content_length(self) -> int:
@@ -162,12 +164,13 @@ class AMLRequest:
 
     @property
     def scheme(self) -> str:
-        """`https` behind a proxy that says so."""
-        return self.headers.get("X-Forwarded-Proto", "http").partition(",")[0].strip()
+        """`https` with TLS of our own or of a proxy that says so."""
+        forwarded = self.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+        return forwarded or self._request.scheme
 
     @property
     def is_secure(self) -> bool:
-        """Whether the caller used TLS, as far as a proxy tells."""
+        """Whether the caller used TLS, as far as we and a proxy can tell."""
         return self.scheme == "https"
 
     @property

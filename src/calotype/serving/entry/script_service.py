@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
+import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from calotype.serving import refusals
 from calotype.serving.entry import wire
+from calotype.serving.entry.claims import ROWS, Claims, claims_memory
 from calotype.serving.entry.fork_client import ForkConfiguration
 from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
 from calotype.serving.exchange import Answer, Request
@@ -17,23 +21,46 @@ from calotype.serving.journal import Journal
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.service import State
 from calotype.serving.settings import ServiceSettings
-from calotype.serving.waiting import Pending, WaitingLine
+from calotype.serving.waiting import Pending, Sweeper, WaitingLine
 
-_SWEEP_S: Final = 0.02
 # A worker of a script that is as fast as that has its next request lying ready: else it would wait
 # for this process after each one, longer than it works. One that dies has not begun that one.
 _FAST_MS: Final = 2.0
+_SLOW_S: Final = 0.01  # what lies behind a request that takes longer is taken back
 _FORGETTING: Final = 0.05  # share of the latest request in the mean
 _GRACE_S: Final = 0.25  # a worker's own timer answers first, where Python can be interrupted
 
 
 @dataclass(slots=True, eq=False)
+class _Held:
+    """A request that a worker has got; None once it was taken back, until the worker knows."""
+
+    pending: Pending | None
+    number: int
+
+
+@dataclass(slots=True, eq=False)
 class _Worker:
-    """A worker with the requests that it holds, oldest first."""
+    """A worker with the requests that it holds; it scores the first, the others lie ready.
+
+    Attributes:
+        row: its place in the claims.
+        turn_s: since when it scores the first one, on `time.monotonic`.
+        is_recalled: whether what lies ready is being taken back: it gets nothing new until then.
+        is_leaving: whether it will get nothing any more.
+    """
 
     link: WorkerLink
-    held: collections.deque[Pending] = field(default_factory=collections.deque[Pending])
+    row: int
+    held: collections.deque[_Held] = field(default_factory=collections.deque[_Held])
+    turn_s: float = 0.0
+    is_recalled: bool = False
     is_leaving: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may get requests."""
+        return not (self.is_leaving or self.is_recalled)
 
 
 class ScriptService:
@@ -51,8 +78,15 @@ class ScriptService:
         self._settings = settings
         self._timeout_s = settings.scoring_timeout_ms / 1000
         self._line = WaitingLine(settings)
+        self._shared = claims_memory()
+        self._claims = Claims(self._shared)
+        self._rows = itertools.cycle(range(ROWS))
+        self._numbers = itertools.count(1)
         self._supervisor = Supervisor(
-            configuration, workers=settings.workers, observer=self, journal=journal
+            replace(configuration, shared=(self._shared,)),
+            workers=settings.workers,
+            observer=self,
+            journal=journal,
         )
         self._workers: dict[WorkerLink, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -63,7 +97,7 @@ class ScriptService:
         self._methods = frozenset[str]()
         self._state: State = "starting"
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper = Sweeper(self._sweep)
 
     @property
     def state(self) -> State:
@@ -122,9 +156,9 @@ class ScriptService:
     async def stop(self) -> None:
         """End all workers."""
         self._state = "stopped"
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeper.stop()
         await self._supervisor.stop()
+        os.close(self._shared)
 
     async def score(self, request: Request) -> Answer:
         """Let the next free worker answer."""
@@ -135,8 +169,7 @@ class ScriptService:
             self._line.join(pending)
         else:
             self._give(worker, pending)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._sweeper.wake()
         return await pending.future
 
     def joined(self, link: WorkerLink) -> None:
@@ -146,7 +179,9 @@ class ScriptService:
         self._needs_headers = facts["needs_headers"]
         if facts["contract"] is not None:
             self._contract = ServiceContract.from_dict(facts["contract"])
-        worker = self._workers[link] = _Worker(link)
+        row = next(self._rows)
+        self._claims.clear(row)
+        worker = self._workers[link] = _Worker(link, row)
         self._fill(worker)
 
     def left(self, link: WorkerLink) -> None:
@@ -160,18 +195,9 @@ class ScriptService:
                 link.close()
             return
         del self._workers[link]
-        self._take_back(worker)
-        if worker.held:
-            _refuse(worker.held.popleft(), refusals.worker_died())
-
-    def _take_back(self, worker: _Worker) -> None:
-        """Give others what a worker has not begun."""
-        worker.is_leaving = True
-        while len(worker.held) > 1:
-            self._line.return_first(worker.held.pop())
-        for other in list(self._idle):
-            self._idle.remove(other)
-            self._fill(other)
+        if worker.held and (first := worker.held.popleft().pending) is not None:
+            first.settle(refusals.worker_died())
+        self._take_back(worker.held)
 
     def answered(self, link: WorkerLink, frame: Frame) -> None:
         """Pass an answer on, and give the worker its next request."""
@@ -179,20 +205,29 @@ class ScriptService:
         worker = self._workers[link]
         if link.was_killed:
             return  # who asked has been told, and others have the rest
-        pending = worker.held.popleft()
-        pending.request.timings["infer"] = elapsed_ms
-        self._take_note_of(elapsed_ms)
-        if not pending.future.done():
-            if kind == wire.ANSWER:
-                pending.future.set_result(wire.unpack_answer(status, head, body))
-            else:
-                pending.future.set_exception(wire.unpack_refusal(status, head, body))
+        held = worker.held.popleft()
+        if kind == wire.LEFT:
+            self._take_back([held])
+        elif held.pending is not None:
+            held.pending.request.timings["infer"] = elapsed_ms
+            self._take_note_of(elapsed_ms)
+            unpack = wire.unpack_answer if kind == wire.ANSWER else wire.unpack_refusal
+            held.pending.settle(unpack(status, head, body))
         if worker.held:
-            worker.held[0].since_s = time.monotonic()  # its turn begins now
-        if not worker.is_leaving:
-            self._fill(worker)
-        elif not worker.held:
+            self._begin_turn(worker)
+        elif worker.is_leaving:
             link.close()
+        elif worker.is_recalled:
+            worker.is_recalled = False
+            self._claims.allow(worker.row)
+        if worker.is_open:
+            self._fill(worker)
+
+    def _begin_turn(self, worker: _Worker) -> None:
+        """Note that a worker scores the first of its requests from now on."""
+        worker.turn_s = time.monotonic()
+        if (pending := worker.held[0].pending) is not None:
+            pending.request.timings["queue"] = (worker.turn_s - pending.since_s) * 1000
 
     def _take_note_of(self, elapsed_ms: float) -> None:
         self._mean_ms += _FORGETTING * (elapsed_ms - self._mean_ms)
@@ -204,8 +239,12 @@ class ScriptService:
             return self._idle.pop()
         if self._most_held == 1:
             return None
-        least = min(self._workers.values(), key=_load, default=None)
-        return least if least is not None and _load(least) < self._most_held else None
+        open_ones = [worker for worker in self._workers.values() if worker.is_open]
+        least = min(open_ones, key=lambda worker: len(worker.held), default=None)
+        if least is None or len(least.held) >= self._most_held:
+            return None
+        is_slow = time.monotonic() - least.turn_s > _SLOW_S
+        return None if is_slow and self._settings.max_concurrent_requests == 1 else least
 
     def _fill(self, worker: _Worker) -> None:
         """Give a worker what is waiting, as much as it may hold."""
@@ -218,27 +257,56 @@ class ScriptService:
             self._idle.append(worker)
 
     def _give(self, worker: _Worker, pending: Pending) -> None:
-        worker.held.append(pending)
-        worker.link.send(wire.pack_request(pending.request, with_headers=self._needs_headers))
+        number = next(self._numbers)
+        worker.held.append(_Held(pending, number))
+        if len(worker.held) == 1:
+            self._begin_turn(worker)
+        worker.link.send(
+            wire.pack_request(
+                pending.request, with_headers=self._needs_headers, row=worker.row, number=number
+            )
+        )
 
-    def _sweep(self) -> None:
-        """Refuse who waited too long, and end workers that hang."""
-        assert self._loop is not None
+    def _take_back(self, held: Iterable[_Held]) -> None:
+        """Put requests that no worker has begun to the head of the line, for who is free."""
+        returned = [one.pending for one in held if one.pending is not None]
+        for pending in reversed(returned):
+            self._line.return_first(pending)
+        while len(self._line) and self._idle:
+            self._fill(self._idle.pop())
+
+    def _sweep(self) -> bool:
+        """Refuse who waited too long, take back what lies behind a slow one, end who hangs."""
         self._line.sweep()
-        latest_s = time.monotonic() - self._timeout_s - _GRACE_S
+        now_s = time.monotonic()
         for worker in self._workers.values():
-            if worker.held and worker.held[0].since_s < latest_s and not worker.link.was_killed:
-                _refuse(worker.held[0], refusals.timed_out(self._settings.scoring_timeout_ms))
+            if not worker.held:
+                continue
+            lasts_s = now_s - worker.turn_s
+            if lasts_s > self._timeout_s + _GRACE_S and not worker.link.was_killed:
+                if (pending := worker.held[0].pending) is not None:
+                    pending.settle(refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
-                self._take_back(worker)
-        is_idle = not len(self._line) and not any(w.held for w in self._workers.values())
-        self._sweeper = None if is_idle else self._loop.call_later(_SWEEP_S, self._sweep)
+                self._let_go(worker)
+            if lasts_s > _SLOW_S and len(worker.held) > 1:
+                self._recall(worker)
+        return bool(len(self._line)) or any(one.held for one in self._workers.values())
 
+    def _let_go(self, worker: _Worker) -> None:
+        """Give others what a worker that is killed has not begun, and give it nothing more."""
+        worker.is_leaving = True
+        first = worker.held.popleft()
+        rest, worker.held = worker.held, collections.deque([first])
+        self._take_back(rest)
 
-def _load(worker: _Worker) -> int:
-    return len(worker.held) if not worker.is_leaving else 1 << 30
-
-
-def _refuse(pending: Pending, refusal: refusals.Refusal) -> None:
-    if not pending.future.done():
-        pending.future.set_exception(refusal)
+    def _recall(self, worker: _Worker) -> None:
+        """Take back what lies ready at a worker, in two sweeps; see `claims`."""
+        if not worker.is_recalled:
+            worker.is_recalled = True
+            self._claims.recall(worker.row, worker.held[1].number)
+            return
+        begun = self._claims.begun(worker.row)
+        for held in list(worker.held)[1:]:
+            if held.number > begun and held.pending is not None:
+                pending, held.pending = held.pending, None
+                self._take_back([_Held(pending, held.number)])

@@ -18,6 +18,7 @@ _SETTLED_S: Final = 10.0  # who lives that long did not die of its start
 _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 10.0
 _PATIENCE_S: Final = 2.0
+_LAST_WORDS_S: Final = 0.1
 
 Frame = tuple[int, int, bytes, bytes, float]
 
@@ -324,6 +325,13 @@ class Supervisor:
             self.observer.joined(link)
 
     def _died(self, death: Death) -> None:
+        if death.code == INIT_FAILED and death.pid not in self._by_pid:
+            # Its last words come over another socket, and may come after the news of its end.
+            asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._tell_death, death)
+        else:
+            self._tell_death(death)
+
+    def _tell_death(self, death: Death) -> None:
         if self._is_stopping:
             return
         link = self._by_pid.pop(death.pid, None)

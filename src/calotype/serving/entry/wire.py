@@ -14,14 +14,19 @@ from typing import Final
 from calotype.serving.exchange import Answer, Headers, Request
 from calotype.serving.refusals import Refusal
 
-FRAME: Final = struct.Struct("<BHIIf")
-"""Kind, status, length of the first part, length of the second, milliseconds of scoring."""
+FRAME: Final = struct.Struct("<BHIId")
+"""Kind, status, length of the first part, length of the second, milliseconds of scoring.
+
+A request has its worker's row of the claims in place of the status, and its number in place of the
+milliseconds.
+"""
 
 READY: Final = 0
 FAILED: Final = 1
 ANSWER: Final = 2
 REFUSAL: Final = 3
 REQUEST: Final = 4
+LEFT: Final = 5  # a request that was recalled before it was begun
 
 
 def frame(kind: int, status: int, head: bytes, body: bytes, elapsed_ms: float = 0.0) -> bytes:
@@ -29,7 +34,7 @@ def frame(kind: int, status: int, head: bytes, body: bytes, elapsed_ms: float = 
     return b"".join((FRAME.pack(kind, status, len(head), len(body), elapsed_ms), head, body))
 
 
-def pack_request(request: Request, *, with_headers: bool) -> bytes:
+def pack_request(request: Request, *, with_headers: bool, row: int, number: float) -> bytes:
     """Return the frame of a request; without all headers, only its content type goes along."""
     headers = request.headers
     if not with_headers:
@@ -45,7 +50,7 @@ def pack_request(request: Request, *, with_headers: bool) -> bytes:
             request.scheme,
         )
     )
-    return frame(REQUEST, 0, head, request.body)
+    return frame(REQUEST, row, head, request.body, number)
 
 
 def unpack_request(head: bytes, body: bytes) -> Request:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 from calotype.serving.entry import wire
+from calotype.serving.entry.claims import Claims
 from calotype.serving.entry.script import EntryScript
 from calotype.serving.exchange import Request
 from calotype.serving.refusals import Refusal
@@ -20,7 +21,9 @@ from calotype.serving.refusals import Refusal
 _MIDDLE = 65_536  # bytes; most requests come in one read
 
 
-def work(connection: socket.socket, script: EntryScript, *, timeout_ms: int) -> None:
+def work(
+    connection: socket.socket, script: EntryScript, *, timeout_ms: int, claims: Claims
+) -> None:
     """Serve requests from `connection` until its other end closes.
 
     Raises:
@@ -30,11 +33,14 @@ def work(connection: socket.socket, script: EntryScript, *, timeout_ms: int) -> 
     announce(connection, script)
     reader = io.BufferedReader(socket.SocketIO(connection, "r"), _MIDDLE)
     while len(header := reader.read(wire.FRAME.size)) == wire.FRAME.size:
-        _, _, head_size, body_size, _ = wire.FRAME.unpack(header)
+        _, row, head_size, body_size, number = wire.FRAME.unpack(header)
         head, body = reader.read(head_size), reader.read(body_size)
         if len(head) + len(body) < head_size + body_size:
             break
-        connection.sendall(_answered(script, wire.unpack_request(head, body), timeout_ms))
+        if claims.begin(row, number):
+            connection.sendall(_answered(script, wire.unpack_request(head, body), timeout_ms))
+        else:
+            connection.sendall(wire.frame(wire.LEFT, 0, b"", b""))
 
 
 def announce(connection: socket.socket, script: EntryScript) -> None:

@@ -16,11 +16,12 @@ from calotype.scoring.precision import PrecisionChoice
 from calotype.scoring.scorer import Scorer
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.images.alone import LARGEST_BYTES, open_alone
-from calotype.serving.images.contract import contract_of, sample_of
+from calotype.serving.images.contract import contract_of
 from calotype.serving.images.freed_memory import give_back
 from calotype.serving.images.inputs import Inputs
-from calotype.serving.images.query import read_options
+from calotype.serving.images.options import read_options
 from calotype.serving.images.runners import Infer, Runners
+from calotype.serving.images.sample import sample_of
 from calotype.serving.images.unsupported import looks_like_image
 from calotype.serving.images.work import Job
 from calotype.serving.openapi.contract import ServiceContract

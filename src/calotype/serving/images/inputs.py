@@ -17,6 +17,7 @@ from calotype.serving.images.answers import SINGLE
 from calotype.serving.images.forms import read_form
 from calotype.serving.images.json_bodies import read_json
 from calotype.serving.images.work import Failure, Item, Reading
+from calotype.serving.json_body import is_json
 from calotype.serving.settings import ServiceSettings
 
 Read = Callable[[], Reading]
@@ -65,8 +66,7 @@ class Inputs:
 
     def _strategy_of(self, content_type: bytes) -> Callable[[Request], Reading]:
         kind = content_type.partition(b";")[0].strip().lower()
-        is_structured = kind.startswith(b"application/") and kind.endswith(b"+json")
-        if kind in (b"application/json", b"text/json") or is_structured:
+        if kind == b"text/json" or is_json(kind):
             strategy = self._json
         elif kind == b"multipart/form-data":
             return self._form  # its boundary differs each time

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-import orjson
-
 from calotype.serving import refusals
 from calotype.serving.images.answers import LISTED, SINGLE, Designer
 from calotype.serving.images.json_limits import check_json
 from calotype.serving.images.work import NO_ECHO, Echo, Failure, Item, Reading
+from calotype.serving.json_body import parsed_strictly
 from calotype.serving.settings import ServiceSettings
 
 _EXPECTED: Final = (
@@ -20,7 +19,6 @@ _EXPECTED: Final = (
 _NO_IMAGE: Final = Failure(
     422, 'Expected base64 text, or an object {"image": "<base64>", "id": …} with such text.'
 )
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 def read_json(body: bytes, settings: ServiceSettings) -> Reading:
@@ -30,7 +28,7 @@ def read_json(body: bytes, settings: ServiceSettings) -> Reading:
         Refusal: 400, it is no JSON of a known form; 413, it is too much.
     """
     check_json(body, settings)
-    content = _parse(body.removeprefix(_BYTE_ORDER_MARK))
+    content = parsed_strictly(body)
     if isinstance(content, list):
         return Reading(_items(content, settings), LISTED)
     if isinstance(content, dict):
@@ -42,18 +40,6 @@ def read_json(body: bytes, settings: ServiceSettings) -> Reading:
         if "image" in given:
             return Reading([_item(given, ("id",))], SINGLE)
     raise refusals.bad_request(f"{_EXPECTED} Got {_kind(content)}.")
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as invalid:
-        problem = invalid.msg
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise refusals.bad_request("Expected JSON in UTF-8. Got other bytes.") from None
-    raise refusals.bad_request(f"Expected JSON. Got a body that is none: {problem}.")
 
 
 def _of_data(data: Any, settings: ServiceSettings) -> Reading:

@@ -6,6 +6,7 @@ A parser makes an object of 56 bytes of every two brackets: 100 MB of them would
 from __future__ import annotations
 
 from calotype.serving import refusals
+from calotype.serving.json_body import check_depth
 from calotype.serving.settings import ServiceSettings
 
 # A row has an image, an id and perhaps a few columns that nobody reads.
@@ -32,11 +33,7 @@ def check_json(body: bytes, settings: ServiceSettings) -> None:
             f"The JSON has more values than {settings.max_items:,} images need (max_items). "
             "Send fewer images at a time.",
         )
-    if _depth(structure) > settings.max_json_depth:
-        raise refusals.bad_request(
-            f"Expected JSON that is nested at most {settings.max_json_depth} deep "
-            "(max_json_depth). Got a deeper one."
-        )
+    check_depth(structure, settings.max_json_depth)
 
 
 def _outside_strings(body: bytes) -> bytes:
@@ -44,14 +41,3 @@ def _outside_strings(body: bytes) -> bytes:
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(body.split(b'"')[::2])
-
-
-def _depth(structure: bytes) -> int:
-    depth = deepest = 0
-    for character in structure:
-        if character in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest

@@ -28,12 +28,11 @@ from calotype.serving.images.turn_queue import TurnQueue, gone
 from calotype.serving.images.work import Failure, Item, Job
 from calotype.serving.refusals import Refusal
 from calotype.serving.settings import ServiceSettings
+from calotype.serving.waiting import Sweeper
 
 logger = logging.getLogger("calotype.serving")
 
 Infer = Callable[[Batch], NDArray[np.float32]]
-
-_SWEEP_S = 0.02
 
 
 class Runners:
@@ -66,7 +65,7 @@ class Runners:
             most_together=self._most_together,
             refuse=self._fail,
         )
-        self._is_sweeping = False
+        self._sweeper = Sweeper(self._sweep)
         self._done: collections.deque[Job] = collections.deque()
         self._count_lock = threading.Lock()
         self._is_waking = False
@@ -97,7 +96,7 @@ class Runners:
             self._settle(job)
             return job.future.result()
         self.queue.put(job)
-        self._sweep_later()
+        self._sweeper.wake()
         timeout_s = self._settings.scoring_timeout_ms / 1e3
         timer = self._loop.call_later(timeout_s, self._give_up, job)
         try:
@@ -109,16 +108,9 @@ class Runners:
     def _give_up(self, job: Job) -> None:
         self._fail(job, refusals.timed_out(self._settings.scoring_timeout_ms))
 
-    def _sweep_later(self) -> None:
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def _sweep(self) -> None:
-        self._is_sweeping = False
+    def _sweep(self) -> bool:
         self.queue.sweep()
-        if not self.queue.is_empty:
-            self._sweep_later()
+        return not self.queue.is_empty
 
     def _run(self) -> None:
         shape = self._preprocessor.preprocessing.input_shape(self._most_together)

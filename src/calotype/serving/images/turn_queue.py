@@ -87,10 +87,7 @@ class TurnQueue:
         with self._changed:
             idle = self._runners - self._busy
             if self._waiting >= self._most_waiting + idle:
-                raise refusals.overloaded(
-                    f"{self._waiting:,} requests are waiting already, as many as this service "
-                    "lets wait (max_queued_requests)."
-                )
+                raise refusals.line_full(self._most_waiting)
             job.queued_s = time.monotonic()
             self._waiting += 1
             self._add(job, at_front=False)
@@ -171,13 +168,7 @@ class TurnQueue:
         if job.request.is_abandoned:
             return gone()
         is_late = not job.started_s and (now_s - job.queued_s) * 1e3 > self._longest_wait_ms
-        return self._too_late() if is_late else None
-
-    def _too_late(self) -> Refusal:
-        return refusals.overloaded(
-            f"The request did not get its turn within {self._longest_wait_ms:,} ms, the longest "
-            "that this service lets one wait (max_request_wait_ms)."
-        )
+        return refusals.waited_too_long(self._longest_wait_ms) if is_late else None
 
     def sweep(self) -> None:
         """Throw out what nobody waits for and what waited too long, so that places become free."""

@@ -14,7 +14,7 @@ import orjson
 from calotype import errors
 from calotype.models.onnx_file import open_session
 from calotype.serving.exchange import Answer, Request
-from calotype.serving.no_code.body import json_object, require_json
+from calotype.serving.json_body import json_object, require_json
 from calotype.serving.no_code.onnx_contract import onnx_contract
 from calotype.serving.no_code.runners import Runners, RunOptions
 from calotype.serving.no_code.tensors import Array, TensorInput, tensor_input
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _log = logging.getLogger(__name__)
-
-_POST = frozenset({"POST"})
 
 # A body is scored on the event loop when no body of its size would keep others waiting for longer.
 _LOOP_BUDGET_S = 0.001
@@ -51,38 +49,28 @@ class OnnxService:
         path: the file.
         settings: limits of queue and time.
         threads: how many requests may be computed at a time beside the event loop.
+
+    Attributes:
+        loop_bytes: bodies up to this size are scored on the event loop; 0 sends all to the threads.
     """
 
     def __init__(self, path: Path, settings: ServiceSettings, *, threads: int = 0) -> None:
         self._path = path
-        self._runners = Runners(settings, threads)
-        self._state: State = "starting"
-        self._contract = ServiceContract()
+        self._runners = Runners(self._answer, settings, threads)
+        self._max_depth = settings.max_json_depth
+        self.state: State = "starting"
+        self.methods = frozenset({"POST"})
+        self.contract = ServiceContract()
+        self.loop_bytes = 0
         self._inputs: tuple[TensorInput, ...] = ()
         self._outputs: list[str] = []
-        self._loop_bytes = 0
         self._session: onnxruntime.InferenceSession | None = None
         self._feeds_of: Callable[[bytes], Feeds] = self._feeds_by_name
 
     @property
-    def state(self) -> State:
-        """`ready` once the file is open and was run."""
-        return self._state
-
-    @property
-    def contract(self) -> ServiceContract:
-        """Names, types and shapes of the file."""
-        return self._contract
-
-    @property
-    def methods(self) -> frozenset[str]:
-        """POST alone."""
-        return _POST
-
-    @property
-    def loop_bytes(self) -> int:
-        """Bodies up to this size are scored on the event loop; 0 sends all to the threads."""
-        return self._loop_bytes
+    def queue_depth(self) -> int:
+        """How many requests wait for a thread."""
+        return len(self._runners.line)
 
     async def start(self) -> None:
         """Open the file and run it once, on zeros.
@@ -93,13 +81,13 @@ class OnnxService:
         try:
             await asyncio.to_thread(self._open)
         except errors.CalotypeError:
-            self._state = "failed"
+            self.state = "failed"
             raise
-        self._state = "ready"
+        self.state = "ready"
 
     async def stop(self) -> None:
         """End the threads."""
-        self._state = "stopped"
+        self.state = "stopped"
         self._runners.close()
 
     async def score(self, request: Request) -> Answer:
@@ -109,22 +97,20 @@ class OnnxService:
             Refusal: 400 or 415 for what the caller sent, 503 and 504 when there is too much of it.
         """
         require_json(request.header(b"content-type"))
-        body = request.body
-        if len(body) <= self._loop_bytes:
-            return self._answer(body, request.timings, None)
-        return await self._runners.run(
-            lambda options: self._answer(body, request.timings, options), request
-        )
+        if len(request.body) <= self.loop_bytes:
+            return self._answer(request, None)
+        return await self._runners.run(request)
 
-    def _answer(self, body: bytes, timings: dict[str, float], options: RunOptions | None) -> Answer:
+    def _answer(self, request: Request, options: RunOptions | None) -> Answer:
         started = time.perf_counter()
-        feeds = self._feeds_of(body)
+        feeds = self._feeds_of(request.body)
         decoded = time.perf_counter()
         values = self._run(feeds, options)
         inferred = time.perf_counter()
         whole = values[0] if len(values) == 1 else dict(zip(self._outputs, values, strict=True))
         # NaN and infinity become null; `default` is asked for texts, single values and the like.
         written = orjson.dumps(whole, default=_listed, option=_WRITE)
+        timings = request.timings
         timings["decode"] = (decoded - started) * 1000
         timings["infer"] = (inferred - decoded) * 1000
         timings["encode"] = (time.perf_counter() - inferred) * 1000
@@ -145,7 +131,7 @@ class OnnxService:
 
     def _feeds_of_one(self, body: bytes) -> Feeds:
         (only,) = self._inputs
-        parsed = json_object(body)
+        parsed = json_object(body, max_depth=self._max_depth)
         try:
             value = parsed["data"]
         except KeyError:
@@ -161,7 +147,7 @@ class OnnxService:
         return {only.name: only.read_suspicious(value)}
 
     def _feeds_by_name(self, body: bytes) -> Feeds:
-        parsed = json_object(body)
+        parsed = json_object(body, max_depth=self._max_depth)
         known = {one.name for one in self._inputs}
         named, within = parsed, False
         inner = parsed.get("data")
@@ -190,9 +176,9 @@ class OnnxService:
         if len(self._inputs) == 1:
             self._feeds_of = self._feeds_of_one
         example = self._seconds(2)
-        self._contract = onnx_contract(self._inputs, session.get_outputs())
+        self.contract = onnx_contract(self._inputs, session.get_outputs())
         if example < _LOOP_BUDGET_S:
-            self._loop_bytes = self._affordable_bytes()
+            self.loop_bytes = self._affordable_bytes()
 
     def _affordable_bytes(self) -> int:
         """Return the largest body, as far as we let one in, that stays within the loop's budget."""

@@ -19,8 +19,11 @@ MODEL_FILE = "CALOTYPE_MODEL_FILE"
 ALLOW_PICKLE = "CALOTYPE_ALLOW_PICKLE"
 """Environment variable that is `1` when a file may run code of its own while it is loaded."""
 
+MAX_JSON_DEPTH = "CALOTYPE_MAX_JSON_DEPTH"
+"""Environment variable with the setting `max_json_depth` of the service."""
 
-class EntryScript(NamedTuple):
+
+class ModelScript(NamedTuple):
     """What the processes of a service have to run.
 
     Attributes:
@@ -34,12 +37,13 @@ class EntryScript(NamedTuple):
     environment: dict[str, str]
 
 
-def script_for(model: Path, *, allow_pickle: bool = False) -> EntryScript:
+def script_for(model: Path, *, allow_pickle: bool = False, max_json_depth: int = 64) -> ModelScript:
     """Return the entry script that serves a scikit-learn model.
 
     Args:
         model: a `.skops` file, or a folder with one; `.joblib` and `.pkl` when they are allowed.
         allow_pickle: trust the file to run code while it is loaded.
+        max_json_depth: 400 for a body that is nested deeper.
 
     Raises:
         ModelError: there is no such model, there are several, or pickle is not allowed.
@@ -59,11 +63,11 @@ def script_for(model: Path, *, allow_pickle: bool = False) -> EntryScript:
         raise errors.InvalidModel(
             "expected a scikit-learn model in a .skops file", where=str(path), got=f"'{path.name}'"
         )
-    environment = {MODEL_FILE: path.name}
+    environment = {MODEL_FILE: path.name, MAX_JSON_DEPTH: str(max_json_depth)}
     if allow_pickle:
         environment[ALLOW_PICKLE] = "1"
     script = Path(__file__).parent / "sklearn_entry" / "score.py"
-    return EntryScript(script, path.parent.absolute(), environment)
+    return ModelScript(script, path.parent.absolute(), environment)
 
 
 def _only_model(folder: Path, allow_pickle: bool) -> Path:

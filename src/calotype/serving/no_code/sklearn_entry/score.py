@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from calotype import errors
-from calotype.serving.no_code.body import json_object
+from calotype.serving.json_body import json_object
 from calotype.serving.no_code.sklearn_script import (
     ALLOW_PICKLE,
+    MAX_JSON_DEPTH,
     MODEL_FILE,
     PICKLE_SUFFIXES,
     SAFE_SUFFIX,
@@ -41,6 +42,7 @@ class _Served:
         self.columns: list[str] | None = None if names is None else [str(one) for one in names]
         self.width: int | None = getattr(model, "n_features_in_", None)
         self.classes: list[Any] = _plain(getattr(model, "classes_", []))
+        self.max_json_depth = int(os.environ.get(MAX_JSON_DEPTH, "64"))
 
     def score(self, rows: list[Any], method: str) -> Any:
         return _plain(getattr(self.model, method)(self._table(rows)))
@@ -130,7 +132,7 @@ def run(raw_data: str) -> Any:
             take the values.
     """
     served = _served[0]
-    body = json_object(raw_data.encode())
+    body = json_object(raw_data.encode(), max_depth=served.max_json_depth)
     if "data" not in body:
         raise bad_request("A value is not provided for the 'data' parameter.")
     rows, method = body["data"], body.get("method", served.methods[0])
@@ -140,8 +142,9 @@ def run(raw_data: str) -> Any:
         raise bad_request(f"'method': expected one of {', '.join(served.methods)}.")
     try:
         return served.score(rows, method)
-    except (ValueError, TypeError) as error:
-        # What scikit-learn raises for values it cannot use; its text speaks of columns and types.
+    except (ValueError, TypeError, OverflowError) as error:
+        # What scikit-learn and numpy raise for values they cannot use; the text speaks of columns
+        # and types.
         raise Refusal(422, f"The model cannot use these values: {_first_line(error)}") from error
 
 

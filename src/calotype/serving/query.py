@@ -1,4 +1,4 @@
-"""The query of an address as values: what a GET request sends instead of a body."""
+"""The query of an address, and forms that are written in the same way, as values."""
 
 from __future__ import annotations
 

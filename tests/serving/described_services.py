@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 from inference_schema import schema_decorators
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
 
+from calotype.scoring.scorer import Scores
+from calotype.serving.images.contract import contract_of as image_contract_of
 from calotype.serving.openapi.builders import BaseAddress
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.openapi.documents import Documents
-from calotype.serving.openapi.image_contract import image_contract
 from calotype.serving.openapi.script_contract import contract_of
+from calotype.serving.settings import ServiceSettings
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "openapi" / "data"
+# One grey pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 VERSIONS = ("2", "3", "3.1")
 
 # What type checkers read out of these decorators is not how they are called.
@@ -38,6 +43,12 @@ def diabetes_contract() -> ServiceContract:
     return ServiceContract.from_dict(json.loads(json.dumps(declared)))
 
 
+def image_contract() -> ServiceContract:
+    """Return the contract of a model of flowers that takes a grey pixel for a daisy."""
+    scores = Scores(["daisy"], np.array([[0.75, 0.25]], np.float32), ("daisy", "rose"))
+    return image_contract_of(base64.b64decode(PNG), scores, ServiceSettings())
+
+
 def services() -> dict[str, Documents]:
     """Return the documents of the three kinds of service, by name."""
     shared = BaseAddress("https", "models.example.org", "/api/v1/service/flowers")
@@ -49,9 +60,7 @@ def services() -> dict[str, Documents]:
             base=BaseAddress("https", "models.example.org"),
             auth="key",
         ),
-        "image": Documents(
-            image_contract(["daisy", "rose"]), name="flowers", base=shared, auth="token"
-        ),
+        "image": Documents(image_contract(), name="flowers", base=shared, auth="token"),
         "generic": Documents(ServiceContract(), name="plain", base=own),
     }
 

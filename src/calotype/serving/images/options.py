@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import parse_qsl
 
 from calotype.serving import refusals
 from calotype.serving.images.work import Options
+from calotype.serving.query import query_pairs
 
 NO_OPTIONS: Final = Options()
 _TRUE: Final = ("true", "1", "yes", "")
@@ -21,11 +21,7 @@ def read_options(query: bytes) -> Options:
     """
     if not query:
         return NO_OPTIONS
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=100)
-    except ValueError:  # not ASCII, or too many fields
-        raise refusals.bad_request("Expected a query string such as ?top=5.") from None
-    given = dict(pairs)
+    given = dict(query_pairs(query))  # the last of equal names
     return Options(
         top=_top(given["top"]) if "top" in given else None,
         explain=_truth(given["explain"]) if "explain" in given else False,
