@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from calotype.serving.entry import wire
 from calotype.serving.entry.claims import Claims
@@ -51,7 +51,7 @@ def announce(connection: socket.socket, script: EntryScript) -> None:
 
 
 @contextlib.contextmanager
-def telling_failures(connection: socket.socket) -> Iterator[None]:
+def telling_failures(connection: socket.socket) -> Generator[None]:
     """Tell the other end why this worker cannot be used, if that is so."""
     from calotype.errors import CalotypeError, ScriptFailed
 
