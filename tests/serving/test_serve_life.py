@@ -154,7 +154,9 @@ def test_health_says_when_the_service_is_ready(tmp_path: Path, isolation: str) -
         f"    while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.01)\n"
         "def run(raw_data): return raw_data\n",
     )
-    with launched(tmp_path, ("--entry-script", script, "--port", 0)) as program:
+    with launched(
+        tmp_path, ("--entry-script", script, "--port", 0, "--isolation", isolation)
+    ) as program:
         until(lambda: program.events("starting"), "listening")
         port = program.events("starting")[0]["port"]
         program.facts = {"health_uri": f"http://127.0.0.1:{port}/"}
