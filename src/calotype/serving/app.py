@@ -32,6 +32,7 @@ Route = tuple[str, Handler, str]
 """What comes before the path's own part, what answers, and what it is counted as."""
 
 _VERSION: Final = (b"x-ms-server-version", b"calotype/" + calotype.__version__.encode())
+_NOBODY_WAITS: Final = Answer(499)  # the caller has gone
 _MOST_ID: Final = 100  # characters
 _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
 _WITHOUT_BODY: Final = (204, 304)
@@ -137,14 +138,17 @@ class ScoringApp:
             connection=connection,
         )
         self._meter.begin()
+        answer = _NOBODY_WAITS
         try:
             answer = await self._answer(handler, request, by_name, receive)
-            await self._send(answer, request, by_name, send)
         except _Gone:
-            answer = Answer(499)  # the caller left; nobody gets it
+            pass
         finally:
             self._body_bytes -= len(request.body)
-        self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
+            # Before it is sent: who has an answer finds it in the counters.
+            self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
+        if answer is not _NOBODY_WAITS:
+            await self._send(answer, request, by_name, send)
 
     async def _answer(
         self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive

@@ -74,6 +74,11 @@ def header_too_long(name: str) -> Refusal:
     return Refusal(431, f"{name} must not exceed 100 characters")
 
 
+def gone() -> Refusal:
+    """499: the caller has gone; for the log, since nobody gets it."""
+    return Refusal(499, "The caller has gone.")
+
+
 def internal_error() -> Refusal:
     """500: a defect of ours; the log has the trace under the request id."""
     return Refusal(500, "An unexpected internal error occurred. Check the logs for more info.")

@@ -99,7 +99,7 @@ class WaitingLine:
             if pending.future.done():
                 continue
             if pending.request.is_abandoned:
-                pending.future.cancel()
+                pending.settle(refusals.gone())
                 continue
             pending.request.timings["queue"] = (time.monotonic() - pending.since_s) * 1000
             return pending
@@ -114,6 +114,6 @@ class WaitingLine:
         if any(pending.request.is_abandoned for pending in self._line):
             kept = [pending for pending in self._line if not pending.request.is_abandoned]
             for pending in self._line:
-                if pending.request.is_abandoned and not pending.future.done():
-                    pending.future.cancel()
+                if pending.request.is_abandoned:
+                    pending.settle(refusals.gone())
             self._line = collections.deque(kept)

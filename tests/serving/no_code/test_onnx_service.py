@@ -307,7 +307,7 @@ def test_callers_who_have_left_free_their_thread_and_their_place(tmp_path: Path)
 
     settings = ServiceSettings(max_request_wait_ms=60_000)
     found = with_service(made.slow(tmp_path / "m.onnx", 3000), use, settings, threads=1)
-    assert found == [asyncio.CancelledError] * 2
+    assert found == [Refusal] * 2
 
 
 def test_full_queue_is_503(tmp_path: Path) -> None:
