@@ -369,8 +369,9 @@ def test_raw_scripts_know_that_their_callers_use_tls(tmp_path: Path) -> None:
 
 WITH_SAMPLE = """
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
-from inference_schema.schema_decorators import input_schema
+from inference_schema.schema_decorators import input_schema, output_schema
 @input_schema("data", StandardPythonParameterType([1.0]))
+@output_schema(StandardPythonParameterType([1.0]))
 def run(data):
     return data
 """
