@@ -29,6 +29,8 @@ from running import (
     until,
 )
 
+from calotype.serving.deployment import state_of
+
 SLOW = """
 import pathlib, time
 def run(raw_data):
@@ -143,7 +145,8 @@ def test_a_request_that_never_ends_does_not_hold_up_the_end(tmp_path: Path, isol
         assert time.monotonic() - start_s < 10
 
 
-def test_health_says_when_the_service_is_ready(tmp_path: Path) -> None:
+@both_isolations
+def test_health_says_when_the_service_is_ready(tmp_path: Path, isolation: str) -> None:
     script = write(
         tmp_path,
         "import pathlib, time\n"
@@ -162,16 +165,20 @@ def test_health_says_when_the_service_is_ready(tmp_path: Path) -> None:
         assert program.ask("GET", "/metrics").status == 200
         (tmp_path / "go").touch()
         until(lambda: program.ask("GET", "/").body == b"Healthy", "health")
-        assert program.ask("POST", "/score", "x").json == "x"
+        until(lambda: program.ask("POST", "/score", "x").json == "x", "an answer")
         assert program.stop() == 0
 
 
 @both_isolations
-def test_the_end_may_come_before_the_service_is_ready(tmp_path: Path, isolation: str) -> None:
+@pytest.mark.parametrize("begin", ["init = wait", "wait()"])
+def test_the_end_may_come_before_the_service_is_ready(
+    tmp_path: Path, isolation: str, begin: str
+) -> None:
     script = write(
         tmp_path,
         "import pathlib, time\n"
-        f"def init(): pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(60)\n"
+        f"def wait(): pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(60)\n"
+        f"{begin}\n"
         "def run(raw_data): return 1\n",
     )
     arguments = ("--entry-script", script, "--port", 0, "--isolation", isolation)
@@ -180,6 +187,50 @@ def test_the_end_may_come_before_the_service_is_ready(tmp_path: Path, isolation:
         assert program.stop() == 0
         assert "Traceback" not in program.log_text()
         until(lambda: not program.processes(), "the end of all processes")
+
+
+def test_health_says_that_no_worker_without_isolation_is_ready(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = write(
+        tmp_path,
+        "import os, pathlib, time\n"
+        "def init():\n"
+        f"    while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+        "def run(raw_data): return os.getpid()\n",
+    )
+    go.touch()
+    with serving(tmp_path, "--entry-script", script, "--isolation", "none") as program:
+        worker = program.ask("POST", "/score", "").json
+        go.unlink()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: program.events("worker died"), "the death")
+        until(lambda: _status(program) == 503, "who answers instead")
+        go.touch()
+        until(lambda: _status(program) == 200, "the next worker")
+
+
+def _status(program: Program) -> int:
+    try:
+        return program.ask("GET", "/").status
+    except (ConnectionError, http.client.HTTPException):  # it was the dead one's
+        return 0
+
+
+@both_isolations
+@pytest.mark.parametrize(
+    "options",
+    [("--tls-cert", "absent.pem", "--tls-key", "absent.pem"), ("--capture", "/proc/absent")],
+)
+def test_what_cannot_listen_or_capture_ends_the_program(
+    tmp_path: Path, isolation: str, options: tuple[str, ...]
+) -> None:
+    script = write(tmp_path, "def run(x): return x")
+    arguments = ("--entry-script", script, "--port", 0, "--isolation", isolation, *options)
+    code, output, log = ended(tmp_path, *arguments)
+    assert (code, output) == (1, "")
+    assert log.splitlines()[-1].startswith("error ")
+    assert "absent" in log
+    assert "Traceback" not in log
 
 
 @both_isolations
@@ -249,6 +300,53 @@ def test_a_changed_script_is_taken_up_and_a_broken_one_is_not(
         for _ in range(6):
             assert program.ask("POST", "/score", "").json == "two"
         assert "in the new one" in program.log_text()
+
+
+def test_a_replaced_worker_without_isolation_that_hangs_is_killed(tmp_path: Path) -> None:
+    script = write(
+        tmp_path,
+        "import os, pathlib, signal, time\n"
+        "def run(x):\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        f"    pathlib.Path({str(tmp_path / 'hanging')!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n",
+    )
+    options = ("--scoring-timeout-ms", 1_500, "--drain-timeout-s", 0.2, "--reload")
+    with (
+        serving(tmp_path, "--entry-script", script, "--isolation", "none", *options) as program,
+        program.connect() as line,
+    ):
+        line.sendall(b"POST /score HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+        until((tmp_path / "hanging").exists, "the request")
+        write(tmp_path, "def run(x): return 'new'")
+        until(lambda: program.events("script reloaded"), "the reload")
+        until(lambda: len(program.processes()) == 3, "the end of the old worker and its server")
+        assert program.ask("POST", "/score", "").json == "new"
+
+
+def test_the_watch_for_changes_bears_folders_that_vanish(tmp_path: Path) -> None:
+    script = write(tmp_path, "def run(x): return 'one'")
+    with serving(tmp_path, "--entry-script", script, "--reload") as program:
+        # Too many to be looked at before they are gone.
+        folders = [tmp_path / f"{number}" / "deeper" for number in range(1_500)]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for folder in folders:
+            folder.rmdir()
+            folder.parent.rmdir()
+        write(tmp_path, "def run(x): return 'two'")
+        until(lambda: program.ask("POST", "/score", "").json == "two", "the reload")
+
+
+def test_the_watch_leaves_out_what_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    for name in (".hidden", "env/lib", "site-packages", "__pycache__", "package/inner"):
+        (tmp_path / name).mkdir(parents=True)
+        write(tmp_path / name, "")
+    write(tmp_path, "")
+    found = {str(Path(name).relative_to(tmp_path)) for name in state_of(tmp_path)}
+    assert found == {"score.py", "package/inner/score.py"}
 
 
 def test_requests_go_on_while_a_script_is_reloaded(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 0.5
+_FOREIGN: Final = ("__pycache__", "site-packages", "node_modules")
 _EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not listened on
 _LOOPBACK: Final = ("localhost", "::1")
 Kind = Literal["image", "onnx", "script"]
@@ -137,12 +140,13 @@ async def _serve(
             reason = await told
         else:
             reason = told.result()
-            starting.cancel()
     except StopServing:
         reason = "it was checked"
     finally:
         journal.write("stopping", reason=reason)
         loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends it at once
+        starting.cancel()
+        await asyncio.wait({starting})  # it ends the processes that it has started
         await runner.stop()
         loop.remove_signal_handler(signal.SIGTERM)  # not before: some supervisors send it twice
         journal.write("stopped")
@@ -236,19 +240,20 @@ class _Reloading:
 
     async def start(self) -> None:
         # Before it is read: what changes while the script starts is a change too.
-        known = await asyncio.to_thread(_state_of, self._folder)
+        known = await asyncio.to_thread(state_of, self._folder)
         await self._inner.start()
         self._watcher = asyncio.get_running_loop().create_task(self._watch(known))
 
     async def stop(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
+            await asyncio.wait({self._watcher})  # it ends what a reload has started
         await self._inner.stop()
 
     async def _watch(self, known: _State) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            now = await asyncio.to_thread(_state_of, self._folder)
+            now = await asyncio.to_thread(state_of, self._folder)
             if now == known:
                 continue
             known = now
@@ -256,17 +261,27 @@ class _Reloading:
                 await self._inner.reload()
             except errors.ScriptFailed as failure:
                 self._journal.write("reload failed", level="error", trace=failure.trace)
+            except Exception:  # noqa: BLE001 - the next change may be a better one
+                trace = traceback.format_exc()
+                self._journal.write("reload failed", level="error", trace=trace)
             else:
                 self._journal.write("script reloaded")
 
 
-def _state_of(folder: Path) -> _State:
-    """Return time and size of every Python file below a folder."""
+def state_of(folder: Path) -> _State:
+    """Return time and size of every Python file below a folder, beside what is installed there."""
     found: _State = {}
-    for path in folder.rglob("*.py"):
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # it was replaced just now
-        found[str(path)] = (status.st_mtime_ns, status.st_size)
+    for parent, folders, files in os.walk(folder):  # unlike rglob, bears folders that vanish
+        folders[:] = [name for name in folders if not _is_foreign(parent, name)]
+        for name in files:
+            if name.endswith(".py"):
+                path = os.path.join(parent, name)
+                with contextlib.suppress(OSError):  # it was replaced just now
+                    status = os.stat(path)
+                    found[path] = (status.st_mtime_ns, status.st_size)
     return found
+
+
+def _is_foreign(parent: str, name: str) -> bool:
+    is_environment = Path(parent, name, "pyvenv.cfg").exists()
+    return name.startswith(".") or name in _FOREIGN or is_environment

@@ -197,6 +197,10 @@ class Front:
         self._watcher = asyncio.get_running_loop().create_task(self._watch_certificate())
         await self.service.start()
 
+    def stop_listening(self) -> None:
+        """Leave new connections to others; `stop` follows."""
+        self._server.stop_listening()
+
     async def stop(self) -> None:
         """Answer what was accepted, then end."""
         if self._watcher is not None:

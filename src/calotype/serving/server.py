@@ -138,6 +138,11 @@ class HttpServer:
                 self._listener, self._tls, connect, may_enter=guard.may_enter
             )
 
+    def stop_listening(self) -> None:
+        """Accept nothing more; `drain` follows."""
+        assert self._server is not None
+        self._server.close()
+
     async def drain(self) -> None:
         """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""
         if self._tls_listener is not None:

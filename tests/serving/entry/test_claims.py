@@ -7,7 +7,7 @@ import random
 import time
 from pathlib import Path
 
-from test_workers import ask, refused, running, until
+from running_script import ask, refused, running, until
 
 SCRIPT = """
 import json, os, time

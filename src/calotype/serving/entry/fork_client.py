@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from calotype.errors import ScriptFailed
 from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR
 from calotype.serving.log_text import LogFormat
 
+# Of this process alone: no code of a user needs them.
+_SECRETS: Final = ("CALOTYPE_PRIMARY_KEY", "CALOTYPE_SECONDARY_KEY")
 _GONE_S: Final = 5.0  # a fork server gives its workers two of them
 
 
@@ -50,10 +53,11 @@ class ForkConfiguration:
     log_format: LogFormat = "json"
     shared: Sequence[int] = ()
 
-    def first_line(self) -> bytes:
-        """Return the command that makes a fork server import the script."""
+    def first_line(self, *, in_workers: bool = False) -> bytes:
+        """Return the command that makes a fork server import the script, or let its workers."""
         document = {
             "script": str(self.script),
+            "in_workers": in_workers,
             "source_directory": str(self.source_directory) if self.source_directory else None,
             "model_directory": str(self.model_directory) if self.model_directory else None,
             "timeout_ms": self.timeout_ms,
@@ -84,6 +88,10 @@ class ForkClient:
         configuration: what it imports and forks.
         on_death: called for each worker that has ended.
         on_lost: called when the fork server itself has ended, unless `close` was called before.
+
+    Attributes:
+        is_lost: whether the fork server has ended by itself.
+        has_threads: whether the import started threads, so that each worker imports for itself.
     """
 
     def __init__(
@@ -91,29 +99,37 @@ class ForkClient:
         configuration: ForkConfiguration,
         *,
         on_death: Callable[[Death], None],
-        on_lost: Callable[[], None],
+        on_lost: Callable[[ForkClient], None],
     ) -> None:
+        self.is_lost = False
+        self.has_threads = False
         self._configuration = configuration
         self._on_death = on_death
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._imported: asyncio.Future[None] = self._loop.create_future()
+        self._is_imported = False
+        self._pids: set[int] = set()
         self._unread = b""
         self._is_closing = False
         self._control, theirs = socket.socketpair()
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in _SECRETS},
             **(configuration.environment or {}),
             CONTROL_DESCRIPTOR: str(theirs.fileno()),
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "calotype.serving.entry.fork_server"],
-            env=environment,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the server's affair
-        )
-        theirs.close()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "calotype.serving.entry.fork_server"],
+                    env=environment,
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is the server's affair
+                )
+            except OSError:
+                self._control.close()
+                raise
 
     async def start(self) -> None:
         """Wait until the script is imported.
@@ -121,12 +137,14 @@ class ForkClient:
         Raises:
             ScriptFailed: it cannot be.
         """
-        socket.send_fds(
-            self._control, [self._configuration.first_line()], list(self._configuration.shared)
-        )
+        self._send_script()
         self._control.setblocking(False)
         self._loop.add_reader(self._control.fileno(), self._read)
         await self._imported
+
+    def _send_script(self) -> None:
+        line = self._configuration.first_line(in_workers=self.has_threads)
+        socket.send_fds(self._control, [line], list(self._configuration.shared))
 
     def fork(self, number: int) -> socket.socket:
         """Ask for a worker; return our end of its socket.
@@ -146,9 +164,17 @@ class ForkClient:
         return ours
 
     def kill(self, pid: int) -> None:
-        """End a worker now; only its parent knows for sure that the pid is still its own."""
-        with contextlib.suppress(OSError):  # it has gone, and so have its workers
+        """End a worker now."""
+        try:
+            # Only its parent knows for sure that the pid is still its own.
             self._control.sendall(json.dumps({"kill": pid}).encode() + b"\n")
+        except OSError:
+            self._kill_orphan(pid)
+
+    def _kill_orphan(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == self._process.pid:  # else the number is another process's by now
+                os.kill(pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """End the fork server and its workers."""
@@ -156,11 +182,15 @@ class ForkClient:
             self._is_closing = True
             self._loop.remove_reader(self._control.fileno())
             self._control.close()
+            if not self._is_imported:
+                self._process.kill()  # it has no workers, and would hear of the end after that only
         try:
             await asyncio.to_thread(self._process.wait, _GONE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
+        for pid in self._pids:  # of a fork server that could not end them
+            self._kill_orphan(pid)
 
     def _read(self) -> None:
         try:
@@ -177,15 +207,23 @@ class ForkClient:
             self._hear(json.loads(line))
 
     def _hear(self, told: dict[str, Any]) -> None:
-        if "died" in told:
+        if "forked" in told:
+            self._pids.add(told["pid"])
+        elif "died" in told:
+            self._pids.discard(told["died"])
             self._on_death(Death(told["died"], told["code"], told["signal"], told["peak_bytes"]))
+        elif "has_threads" in told:
+            self.has_threads = True
+            self._send_script()
         elif "imported" in told and not self._imported.done():
+            self._is_imported = True
             self._imported.set_result(None)
         elif "failed" in told and not self._imported.done():
             self._imported.set_exception(ScriptFailed(told["failed"], trace=told["trace"]))
 
     def _lost(self) -> None:
         self._loop.remove_reader(self._control.fileno())
+        self.is_lost = True
         if not self._imported.done():
             code = self._process.wait()
             self._imported.set_exception(
@@ -196,4 +234,4 @@ class ForkClient:
                 )
             )
         elif not self._is_closing:
-            self._on_lost()
+            self._on_lost(self)

@@ -4,11 +4,15 @@ Forked workers share the memory of what was imported and start as fast as `init`
 that speaks HTTP never imports the script; it asks this one for workers over a control socket, one
 JSON object a line:
 
-    {"script": …}              the first line: what to import
+    {"script": …}              the first line: what to import, here or (in_workers) in each worker
     {"fork": number}           a worker, with its end of a socket pair
     {"kill": pid}              end a worker that hangs
-    <- {"imported": true} or {"failed": message, "trace": …}
+    <- {"imported": true} or {"failed": message, "trace": …} or {"has_threads": true}
     <- {"forked": number, "pid": pid}, {"died": pid, "code": …, "signal": …, "peak_bytes": …}
+
+Threads do not survive a fork, and what they were to do is waited for in vain. When a script has
+started some while it was imported, this process becomes a new one without them, is given the first
+line again, and its workers import the script for themselves.
 
 It ends, and its workers with it, when the control socket closes.
 """
@@ -23,17 +27,22 @@ import signal
 import socket
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from calotype.errors import ScriptFailed
+from calotype.errors import CalotypeError, ScriptFailed
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.script import EntryScript
 
 _FAREWELL_S: Final = 2.0  # for a worker's own exit handlers
 _MOST_DESCRIPTORS: Final = 64
+_VANISHING_S: Final = 0.02  # until the system forgets a thread that has ended
+_REPLACED_THREADS: Final = ("jemalloc_bg_thd",)  # which their library starts again in a child
 INIT_FAILED: Final = 3
 """Exit code of a worker that has told why it cannot work."""
 
@@ -44,17 +53,27 @@ ChildMain = Callable[[socket.socket, EntryScript, dict[str, Any], int], None]
 
 def main() -> None:
     """Serve the control socket whose number the environment holds."""
+    origin = _Origin(dict(os.environ), os.getcwd())
     os.dup2(2, 1)  # what native code prints belongs into the log
     control = socket.socket(fileno=int(os.environ.pop(CONTROL_DESCRIPTOR)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ForkServer(control).run()
+    ForkServer(control, origin).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What this process began with; a script may change it."""
+
+    environment: dict[str, str]
+    directory: str
 
 
 class ForkServer:
     """Forks workers on demand and tells how they ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, origin: _Origin) -> None:
         self._control = control
+        self._origin = origin
         self._script: EntryScript | None = None
         self._configuration: dict[str, Any] = {}
         self._children: set[int] = set()
@@ -105,33 +124,43 @@ class ForkServer:
         # What all workers inherit: the listening socket, and the counters.
         shared = [self._descriptors.pop(0) for _ in range(configuration["shared"])]
         self._configuration = {**configuration, "descriptors": shared}
+        # Elsewhere nobody tells how many threads native code has started.
+        if configuration["in_workers"] or sys.platform != "linux":
+            self._tell(imported=True)
+            return
         try:
-            self._script = EntryScript.load(
-                Path(configuration["script"]),
-                source_directory=_path(configuration["source_directory"]),
-                model_directory=_path(configuration["model_directory"]),
-                max_json_depth=configuration["max_json_depth"],
-                max_multipart_parts=configuration["max_multipart_parts"],
-                printing=Printing(format=configuration["log_format"]),
-            )
+            self._script = _loaded(configuration)
         except ScriptFailed as failure:
             self._tell(failed=str(failure), trace=failure.trace)
-        else:
-            self._tell(imported=True)
+            return
+        if _loses_threads():
+            self._begin_anew()
+        self._tell(imported=True)
+
+    def _begin_anew(self) -> None:
+        """Be as before the import, in the same process; never returns."""
+        for descriptor in self._configuration["descriptors"]:
+            os.close(descriptor)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._tell(has_threads=True)
+        os.chdir(self._origin.directory)
+        os.set_inheritable(self._control.fileno(), True)
+        command = [sys.executable, "-m", "calotype.serving.entry.fork_server"]
+        os.execve(sys.executable, command, self._origin.environment)  # noqa: S606 - no shell wanted
 
     def _fork(self, number: int) -> None:
         connection = socket.socket(fileno=self._descriptors.pop(0))
-        assert self._script is not None
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(connection, self._script, number)
+            self._become_worker(connection, number)
         connection.close()
         self._children.add(pid)
         self._tell(forked=number, pid=pid)
 
-    def _become_worker(self, connection: socket.socket, script: EntryScript, number: int) -> None:
+    def _become_worker(self, connection: socket.socket, number: int) -> None:
         """Be a worker from now on; never returns."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -139,12 +168,17 @@ class ForkServer:
             inherited.close()
         code = 1
         try:
+            script = self._script or _loaded_for(connection, self._configuration)
             child_main(self._configuration)(connection, script, self._configuration, number)
             code = 0
-        except ScriptFailed:
+        except CalotypeError:
             code = INIT_FAILED
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        except ConnectionError:
+            pass  # the server has gone
+        except BaseException:  # noqa: BLE001 - nobody else would tell
+            traceback.print_exc()
         finally:
             _leave(code)
 
@@ -157,7 +191,7 @@ class ForkServer:
                 self._tell(
                     died=pid,
                     code=code if code >= 0 else None,
-                    signal=signal.Signals(-code).name if code < 0 else None,
+                    signal=_signal_name(-code) if code < 0 else None,
                     peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
                 )
 
@@ -173,6 +207,60 @@ class ForkServer:
             time.sleep(0.01)
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
+
+
+def _loaded(configuration: dict[str, Any]) -> EntryScript:
+    """Import the script.
+
+    Raises:
+        ScriptFailed: it cannot be.
+    """
+    return EntryScript.load(
+        Path(configuration["script"]),
+        source_directory=_path(configuration["source_directory"]),
+        model_directory=_path(configuration["model_directory"]),
+        max_json_depth=configuration["max_json_depth"],
+        max_multipart_parts=configuration["max_multipart_parts"],
+        printing=Printing(format=configuration["log_format"]),
+    )
+
+
+def _loaded_for(connection: socket.socket, configuration: dict[str, Any]) -> EntryScript:
+    """Import the script in a worker.
+
+    Raises:
+        ScriptFailed: it cannot be; the other end has been told.
+    """
+    from calotype.serving.entry.worker import telling_failures
+
+    with telling_failures(connection):
+        return _loaded(configuration)
+
+
+def _loses_threads() -> bool:
+    """Return whether a fork would lose threads of this process.
+
+    Libraries that are made for it (OpenBLAS) end theirs before a fork and start them again when
+    needed; so the count is true after one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # this one child does nothing
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    deadline_s = time.monotonic() + _VANISHING_S
+    while (found := _threads_lost_by_forks()) and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    return found
+
+
+def _threads_lost_by_forks() -> bool:
+    names: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended just now
+            names.append((task / "comm").read_text(errors="replace").strip())
+    return sum(name not in _REPLACED_THREADS for name in names) > 1
 
 
 def child_main(configuration: dict[str, Any]) -> ChildMain:
@@ -208,6 +296,13 @@ def _leave(code: int) -> None:
 
 def _only_wake_up(_number: int, _frame: FrameType | None) -> None:
     """A signal without any handler rings no bell."""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have none
+        return f"signal {number}"
 
 
 def _path(text: str | None) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from calotype.serving.entry.inline_service import InlineService
 from calotype.serving.entry.script import EntryScript
-from calotype.serving.entry.worker import announce, ignore_terminal
+from calotype.serving.entry.worker import ignore_terminal, tell_ready, telling_failures
 from calotype.serving.front import Front, FrontSettings
 from calotype.serving.journal import Journal
 from calotype.serving.metrics import Meter
@@ -21,10 +21,11 @@ def serve_http(
     """Serve HTTP on the shared socket until `connection` closes.
 
     Raises:
-        ScriptFailed: `init` failed; the other end has been told.
+        CalotypeError: `init` failed, or the front cannot be used; the other end has been told.
     """
     ignore_terminal()
-    announce(connection, script)
+    with telling_failures(connection):
+        script.init()
     settings = FrontSettings.of_document(configuration["settings"])
     listening, counters = configuration["descriptors"]
     journal = Journal(settings.log_format, with_requests=settings.with_access_log)
@@ -33,8 +34,10 @@ def serve_http(
     async def serve() -> None:
         listener = socket.socket(fileno=listening)
         service = InlineService(script, settings.service, meter)
-        front = Front(settings, service, listener, meter=meter, journal=journal)
-        await front.start()
+        with telling_failures(connection):
+            front = Front(settings, service, listener, meter=meter, journal=journal)
+            await front.start()
+        tell_ready(connection, script)
         await _closed(connection)
         await front.stop()
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from calotype.serving.entry.fork_client import ForkConfiguration
+from calotype.serving.entry.standby import Standby
 from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
 from calotype.serving.front import FrontSettings
 from calotype.serving.journal import Journal
@@ -45,6 +46,7 @@ class HttpWorkers:
         )
         self._meters = [Meter(self._counters, number) for number in range(workers)]
         self._meter = Meter(self._counters, workers)
+        self._standby = Standby(front, listener, self._counters, workers, journal)
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,7 +54,9 @@ class HttpWorkers:
 
         Raises:
             ScriptFailed: with the trace.
+            CalotypeError: they could not listen, or not capture.
         """
+        await self._standby.start()
         await self._supervisor.start()
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
@@ -64,6 +68,7 @@ class HttpWorkers:
         """Let the workers answer what they accepted, and end."""
         if self._watcher is not None:
             self._watcher.cancel()
+        await self._standby.stop()
         self._listener.close()
         await self._supervisor.stop(patience_s=self._patience_s)
         os.close(self._counters)
@@ -74,10 +79,15 @@ class HttpWorkers:
             await asyncio.sleep(_GRACE_S)
             self._count()
             now_s = time.monotonic()
-            for link in self._supervisor.ready:
-                since_s = self._meters[link.number].scoring_since_s
-                if since_s and now_s - since_s > self._longest_s and not link.was_killed:
+            for link in list(self._supervisor.living):
+                if self._hangs(link, now_s) and not link.was_killed:
                     self._supervisor.kill(link)
+
+    def _hangs(self, link: WorkerLink, now_s: float) -> bool:
+        if link.retired_s is not None:  # its counters may be another's by now
+            return now_s - link.retired_s > self._longest_s + self._patience_s
+        since_s = self._meters[link.number].scoring_since_s
+        return link.has_joined and bool(since_s) and now_s - since_s > self._longest_s
 
     def joined(self, link: WorkerLink) -> None:
         """Count a worker; it takes connections by itself."""
@@ -92,5 +102,7 @@ class HttpWorkers:
         link.close()
 
     def _count(self) -> None:
-        self._meter.ready_workers = sum(link.has_joined for link in self._supervisor.ready)
+        ready = sum(link.has_joined for link in self._supervisor.ready)
+        self._standby.want(not ready)
+        self._meter.ready_workers = ready
         self._meter.restarts = self._supervisor.restarts

@@ -203,6 +203,8 @@ class ScriptService:
         """Pass an answer on, and give the worker its next request."""
         kind, status, head, body, elapsed_ms = frame
         worker = self._workers[link]
+        if link.was_killed:
+            return  # who asked has been told, and others have the rest
         held = worker.held.popleft()
         if kind == wire.LEFT:
             self._take_back([held])
@@ -285,9 +287,17 @@ class ScriptService:
                 if (pending := worker.held[0].pending) is not None:
                     pending.settle(refusals.timed_out(self._settings.scoring_timeout_ms))
                 self._supervisor.kill(worker.link)
+                self._let_go(worker)
             if lasts_s > _SLOW_S and len(worker.held) > 1:
                 self._recall(worker)
         return bool(len(self._line)) or any(one.held for one in self._workers.values())
+
+    def _let_go(self, worker: _Worker) -> None:
+        """Give others what a worker that is killed has not begun, and give it nothing more."""
+        worker.is_leaving = True
+        first = worker.held.popleft()
+        rest, worker.held = worker.held, collections.deque([first])
+        self._take_back(rest)
 
     def _recall(self, worker: _Worker) -> None:
         """Take back what lies ready at a worker, in two sweeps; see `claims`."""

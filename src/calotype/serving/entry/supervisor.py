@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import traceback
 from typing import Any, Final, Protocol, cast
 
 from calotype.errors import ScriptFailed
@@ -41,14 +42,16 @@ class Observer(Protocol):
 class WorkerLink(asyncio.Protocol):
     """The server's end of a worker's socket."""
 
-    def __init__(self, supervisor: Supervisor, number: int) -> None:
+    def __init__(self, supervisor: Supervisor, client: ForkClient, number: int) -> None:
+        self.client = client
+        """The fork server that it comes from."""
         self.number = number
         self.facts: dict[str, Any] = {}
         """What the worker said when it was ready: pid, methods, contract."""
         self.ready_s: float | None = None
         """When it was ready, on the monotonic clock."""
-        self.is_retired = False
-        """Whether it was told to go."""
+        self.retired_s: float | None = None
+        """When it was told to go."""
         self.is_lost = False
         self.has_joined = False
         self.was_killed = False
@@ -62,6 +65,11 @@ class WorkerLink(asyncio.Protocol):
     def is_ready(self) -> bool:
         """Whether `init` has returned."""
         return self.ready_s is not None
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was told to go."""
+        return self.retired_s is not None
 
     @property
     def pid(self) -> int:
@@ -91,6 +99,11 @@ class WorkerLink(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
 
+    def abort(self) -> None:
+        """Count it as ended: there is nothing that it could still answer."""
+        if self.transport is not None:
+            self.transport.abort()
+
 
 class Supervisor:
     """The workers of one script.
@@ -118,6 +131,9 @@ class Supervisor:
         self._client: ForkClient | None = None
         self._replaced: list[ForkClient] = []  # whose workers still finish something
         self._links: dict[int, WorkerLink] = {}
+        self._replacing = asyncio.Lock()  # two at once would both replace the same ones
+        self.living: set[WorkerLink] = set()
+        """All workers that have not ended, those too that were told to."""
         self._deaths_in_a_row: dict[int, int] = {}
         self._by_pid: dict[int, WorkerLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,9 +154,8 @@ class Supervisor:
         Raises:
             ScriptFailed: the script cannot be imported, or its `init` failed.
         """
-        self._client, self._links = await self._generation()
-        for link in self._links.values():
-            self._join(link)
+        async with self._replacing:
+            await self._adopt()
 
     async def replace(self) -> None:
         """Import the script anew; its workers take over when they are ready, else nothing changes.
@@ -148,29 +163,47 @@ class Supervisor:
         Raises:
             ScriptFailed: the script as it is now cannot be used.
         """
+        async with self._replacing:
+            await self._replace()
+
+    async def _replace(self) -> None:
         old_client, old_links = self._client, self._links
+        await self._adopt()
+        for link in old_links.values():
+            self._retire(link)
+        if old_client is not None:
+            self._replaced.append(old_client)
+            self._later(self._close_when_idle(old_client))
+
+    async def _adopt(self) -> None:
+        """Start a generation of workers and give it what there is to do."""
         self._client, self._links = await self._generation()
         for link in self._links.values():
             self._join(link)
-        for link in old_links.values():
-            link.is_retired = True
-            if link.has_joined and not link.is_lost:
-                self.observer.left(link)
-        if old_client is not None:
-            self._replaced.append(old_client)
-            self._later(self._close_when_idle(old_client, list(old_links.values())))
+            if link.is_lost:  # before it was known as ours
+                self._later(self._restart(link))
+        if self._client.is_lost:
+            self._fork_server_lost(self._client)
+
+    def _retire(self, link: WorkerLink) -> None:
+        """Let a worker go as soon as it has nothing to do."""
+        link.retired_s = time.monotonic()
+        if not link.has_joined:
+            link.abort()
+        elif not link.is_lost:
+            self.observer.left(link)
 
     async def stop(self, *, patience_s: float = _PATIENCE_S) -> None:
         """End all workers; what has not ended by itself after `patience_s` is killed."""
         self._is_stopping = True
         for task in self._tasks:
             task.cancel()
-        for link in self._links.values():
+        if self._tasks:  # what they have begun to start, they end
+            await asyncio.wait(self._tasks)
+        for link in list(self.living):
             link.close()
         deadline_s = time.monotonic() + patience_s
-        while time.monotonic() < deadline_s and not all(
-            link.is_lost for link in self._links.values()
-        ):
+        while self.living and time.monotonic() < deadline_s:
             await asyncio.sleep(0.01)
         clients = [*self._replaced, *([self._client] if self._client else [])]
         await asyncio.gather(*(client.close() for client in clients))
@@ -178,8 +211,7 @@ class Supervisor:
     def kill(self, link: WorkerLink) -> None:
         """End a worker that hangs; another takes its place."""
         link.was_killed = True
-        if self._client is not None:
-            self._client.kill(link.pid)
+        link.client.kill(link.pid)
 
     async def _generation(self) -> tuple[ForkClient, dict[int, WorkerLink]]:
         client = ForkClient(
@@ -194,18 +226,24 @@ class Supervisor:
                 await link.settled
         except BaseException:
             for link in links.values():
-                link.is_retired = True
-                link.close()
+                link.retired_s = time.monotonic()
+                link.abort()
             await client.close()
             raise
+        if client.has_threads:
+            self._journal.write(
+                "each worker imports the script", reason="it starts threads when it is imported"
+            )
         return client, links
 
     async def _linked(self, client: ForkClient, number: int) -> WorkerLink:
         connection = client.fork(number)
         loop = asyncio.get_running_loop()
         _, link = await loop.create_unix_connection(
-            lambda: WorkerLink(self, number), sock=connection
+            lambda: WorkerLink(self, client, number), sock=connection
         )
+        if not link.is_lost:
+            self.living.add(link)
         return link
 
     def settle(self, link: WorkerLink, frame: Frame) -> None:
@@ -234,6 +272,7 @@ class Supervisor:
             link.settled.set_exception(failure)
             link.settled.exception()
         link.is_lost = True
+        self.living.discard(link)
         if link.has_joined:
             self.observer.left(link)
         is_ours = self._links.get(link.number) is link  # not one of a generation that failed
@@ -247,13 +286,15 @@ class Supervisor:
         deaths = 0 if is_settled else self._deaths_in_a_row.get(number, 0) + 1
         self._deaths_in_a_row[number] = deaths
         if deaths > 1:
-            await asyncio.sleep(min(_FIRST_DELAY_S * 2 ** (deaths - 2), _LONGEST_DELAY_S))
+            await asyncio.sleep(_delay_s(deaths - 2))
+        new = await self._successor(link)
+        if new is None:
+            return
+        if self._links.get(number) is not link:  # a reload was faster
+            new.retired_s = time.monotonic()
+            new.abort()
+            return
         self.restarts += 1
-        assert self._client is not None
-        try:
-            new = await self._linked(self._client, number)
-        except OSError:
-            return  # the fork server has gone too; all workers are started with the next one
         self._links[number] = new
         if new.is_lost:  # before it was known as ours
             self._later(self._restart(new))
@@ -261,8 +302,22 @@ class Supervisor:
             await new.settled
         except ScriptFailed:
             return  # `lost` follows, and with it the next attempt
+        if new.is_retired:
+            return
         self._journal.write("worker started", worker=number, pid=new.pid)
         self._join(new)
+
+    async def _successor(self, link: WorkerLink) -> WorkerLink | None:
+        """Start a worker in a worker's place; None when another generation has taken over."""
+        attempts = 0
+        while self._links.get(link.number) is link and not link.client.is_lost:
+            try:
+                return await self._linked(link.client, link.number)
+            except OSError as error:  # no descriptors; or the fork server has gone unnoticed yet
+                self._journal.write("restart failed", level="error", trace=str(error))
+            await asyncio.sleep(_delay_s(attempts))
+            attempts += 1
+        return None
 
     def _join(self, link: WorkerLink) -> None:
         if not link.is_lost:
@@ -299,23 +354,28 @@ class Supervisor:
             hint=hint,
         )
 
-    def _fork_server_lost(self) -> None:
-        self._journal.write("fork server died", level="error")
-        self._later(self._start_over())
+    def _fork_server_lost(self, client: ForkClient) -> None:
+        if client is self._client and not self._is_stopping:
+            self._journal.write("fork server died", level="error")
+            self._later(self._start_over(client))
 
-    async def _start_over(self) -> None:
-        delay_s = _FIRST_DELAY_S
+    async def _start_over(self, lost: ForkClient) -> None:
+        """Make all workers anew, unless a reload has done so."""
+        attempts = 0
         while not self._is_stopping:
             try:
-                await self.replace()
+                async with self._replacing:
+                    if self._client is lost:
+                        await self._replace()
                 return
-            except ScriptFailed as failure:
-                self._journal.write("restart failed", level="error", trace=failure.trace)
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            except Exception as error:  # noqa: BLE001 - or there would be no workers for ever
+                trace = error.trace if isinstance(error, ScriptFailed) else traceback.format_exc()
+                self._journal.write("restart failed", level="error", trace=trace)
+            await asyncio.sleep(_delay_s(attempts))
+            attempts += 1
 
-    async def _close_when_idle(self, client: ForkClient, links: list[WorkerLink]) -> None:
-        while not all(link.is_lost for link in links):
+    async def _close_when_idle(self, client: ForkClient) -> None:
+        while any(link.client is client for link in self.living):
             await asyncio.sleep(0.05)
         await client.close()
         self._replaced.remove(client)
@@ -324,3 +384,8 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _delay_s(attempts: int) -> float:
+    """Return how long to wait after that many attempts in vain, beside the first."""
+    return min(_FIRST_DELAY_S * 2 ** min(attempts, 10), _LONGEST_DELAY_S)

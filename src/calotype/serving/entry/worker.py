@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Generator
 
 from calotype.serving.entry import wire
 from calotype.serving.entry.claims import Claims
@@ -43,14 +45,27 @@ def work(
 
 def announce(connection: socket.socket, script: EntryScript) -> None:
     """Run `init` and tell the other end what the script takes, or why it cannot be used."""
-    from calotype.errors import ScriptFailed
+    with telling_failures(connection):
+        script.init()
+    tell_ready(connection, script)
+
+
+@contextlib.contextmanager
+def telling_failures(connection: socket.socket) -> Generator[None]:
+    """Tell the other end why this worker cannot be used, if that is so."""
+    from calotype.errors import CalotypeError, ScriptFailed
 
     try:
-        script.init()
-    except ScriptFailed as failure:
-        facts = {"pid": os.getpid(), "message": str(failure), "trace": failure.trace}
+        yield
+    except CalotypeError as failure:
+        trace = failure.trace if isinstance(failure, ScriptFailed) else ""
+        facts = {"pid": os.getpid(), "message": str(failure), "trace": trace}
         connection.sendall(wire.frame(wire.FAILED, 0, b"", json.dumps(facts).encode()))
         raise
+
+
+def tell_ready(connection: socket.socket, script: EntryScript) -> None:
+    """Tell the other end what the script takes; requests may come from now on."""
     facts = {
         "pid": os.getpid(),
         "methods": sorted(script.methods),
