@@ -140,15 +140,16 @@ class HttpServer:
 
     def stop_listening(self) -> None:
         """Accept nothing more; `drain` follows."""
-        assert self._server is not None
-        self._server.close()
+        if self._tls_listener is not None:
+            self._tls_listener.stop()
+        if self._server is not None:
+            self._server.close()
 
     async def drain(self) -> None:
         """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""
+        self.stop_listening()
         if self._tls_listener is not None:
             await self._tls_listener.close()
-        if self._server is not None:
-            self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         deadline_s = time.monotonic() + self._settings.drain_timeout_s

@@ -80,12 +80,17 @@ class TlsListener:
                 ssl_handshake_timeout=_HANDSHAKE_S,
             )
 
-    async def close(self) -> None:
-        """Accept nothing more, and drop who is still shaking hands."""
+    def stop(self) -> None:
+        """Accept nothing more."""
         if self._retry is not None:
             self._retry.cancel()
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+
+    async def close(self) -> None:
+        """Accept nothing more, and drop who is still shaking hands."""
+        self.stop()
         for task in self._handshakes:
             task.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
