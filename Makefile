@@ -25,6 +25,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/score.py
 	$(BIN)/python benchmarks/train.py --short
 	$(BIN)/python benchmarks/quality.py elpv --seeds 1
+	$(BIN)/python benchmarks/serve.py --short
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
