@@ -25,9 +25,10 @@ from calotype.scoring.scorer import Scorer
 
 # A run that closes a part every fraction of a second, so that a kill finds some closed.
 SLOW_RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from calotype.scoring import score as module
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
 from calotype.scoring.scorer import Scorer
 module._ROWS_PER_GROUP = 8
 

@@ -67,12 +67,21 @@ class Sweeper:
             self._timer.cancel()
 
 
+def patience_s(longest_wait_ms: int) -> float:
+    """Return after how long a request is refused, so that its 503 arrives within the limit.
+
+    Two sweeps before it, or a tenth of it: whoever waits that long would be too late at the next.
+    """
+    return (longest_wait_ms - min(2e3 * _SWEEP_S, longest_wait_ms / 10)) / 1e3
+
+
 class WaitingLine:
     """First come, first served; a place in it is lost after `max_request_wait_ms`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._most = settings.max_queued_requests
         self._wait_ms = settings.max_request_wait_ms
+        self._patience_s = patience_s(self._wait_ms)
         self._line: collections.deque[Pending] = collections.deque()
 
     def __len__(self) -> int:
@@ -107,7 +116,7 @@ class WaitingLine:
 
     def sweep(self) -> None:
         """Refuse those who have waited too long and drop those who have left."""
-        oldest_s = time.monotonic() - self._wait_ms / 1000
+        oldest_s = time.monotonic() - self._patience_s
         while self._line and (self._line[0].since_s < oldest_s or self._line[0].future.done()):
             pending = self._line.popleft()
             pending.settle(refusals.waited_too_long(self._wait_ms))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from calotype.serving import refusals
 from calotype.serving.images.work import Item, Job
 from calotype.serving.refusals import Refusal
+from calotype.serving.waiting import patience_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class TurnQueue:
         self._runners = runners
         self._most_waiting = most_waiting
         self._longest_wait_ms = longest_wait_ms
+        self._patience_s = patience_s(longest_wait_ms)
         self._most_together = most_together
         self._refuse = refuse
         self._jobs: collections.deque[Job] = collections.deque()
@@ -167,7 +169,7 @@ class TurnQueue:
     def _reason_against(self, job: Job, now_s: float) -> Refusal | None:
         if job.request.is_abandoned:
             return gone()
-        is_late = not job.started_s and (now_s - job.queued_s) * 1e3 > self._longest_wait_ms
+        is_late = not job.started_s and now_s - job.queued_s > self._patience_s
         return refusals.waited_too_long(self._longest_wait_ms) if is_late else None
 
     def sweep(self) -> None:
