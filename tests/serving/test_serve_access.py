@@ -92,7 +92,10 @@ def page() -> Generator[Callable[[str], str]]:
 def shown_by_browser(address: str, profile: Path) -> str:
     """Return what stands in the page once its script has run."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "install Debian's package chromium"
+    if chromium is None:
+        required = os.environ.get("CALOTYPE_TOOLCHAINS", "required" if os.environ.get("CI") else "")
+        say = pytest.fail if required == "required" else pytest.skip
+        say("there is no chromium: install Debian's package chromium")
     run = subprocess.run(
         [chromium, *BROWSER_FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=10000",
          "--dump-dom", address],

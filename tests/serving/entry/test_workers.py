@@ -238,3 +238,17 @@ def test_what_a_script_prints_carries_the_id_of_its_request(
     asyncio.run(scenario())
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert {"request_id": "abc", "message": 'seen "hello"'}.items() <= lines[-1].items()
+
+
+def test_the_time_of_each_stage_comes_back_with_the_answer(tmp_path: Path, log: Path) -> None:
+    async def scenario() -> dict[str, float]:
+        async with running(tmp_path / "score.py", log) as service:
+            request = Request(body=b"0.05")
+            await service.score(request)
+            return request.timings
+
+    timings = asyncio.run(scenario())
+    assert set(timings) == {"queue", "decode", "infer", "encode"}
+    assert timings["infer"] >= 50
+    assert 0 < timings["decode"] < 50
+    assert 0 < timings["encode"] < 50

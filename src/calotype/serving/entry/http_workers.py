@@ -11,7 +11,8 @@ from typing import Final
 
 from calotype.serving.entry.fork_client import ForkConfiguration
 from calotype.serving.entry.standby import Standby
-from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
+from calotype.serving.entry.supervisor import Supervisor, WorkerLink
+from calotype.serving.entry.wire import Frame
 from calotype.serving.front import FrontSettings
 from calotype.serving.journal import Journal
 from calotype.serving.metrics import Meter, shared_memory

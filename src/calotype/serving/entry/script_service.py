@@ -15,7 +15,7 @@ from calotype.serving import refusals
 from calotype.serving.entry import wire
 from calotype.serving.entry.claims import ROWS, Claims, claims_memory
 from calotype.serving.entry.fork_client import ForkConfiguration
-from calotype.serving.entry.supervisor import Frame, Supervisor, WorkerLink
+from calotype.serving.entry.supervisor import Supervisor, WorkerLink
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.journal import Journal
 from calotype.serving.openapi.contract import ServiceContract
@@ -26,6 +26,7 @@ from calotype.serving.waiting import Pending, Sweeper, WaitingLine
 # A worker of a script that is as fast as that has its next request lying ready: else it would wait
 # for this process after each one, longer than it works. One that dies has not begun that one.
 _FAST_MS: Final = 2.0
+_STAGES: Final = ("decode", "infer", "encode")
 _SLOW_S: Final = 0.01  # what lies behind a request that takes longer is taken back
 _FORGETTING: Final = 0.05  # share of the latest request in the mean
 _GRACE_S: Final = 0.25  # a worker's own timer answers first, where Python can be interrupted
@@ -199,9 +200,9 @@ class ScriptService:
             first.settle(refusals.worker_died())
         self._take_back(worker.held)
 
-    def answered(self, link: WorkerLink, frame: Frame) -> None:
+    def answered(self, link: WorkerLink, frame: wire.Frame) -> None:
         """Pass an answer on, and give the worker its next request."""
-        kind, status, head, body, elapsed_ms = frame
+        kind, status, head, body, stages = frame
         worker = self._workers[link]
         if link.was_killed:
             return  # who asked has been told, and others have the rest
@@ -209,8 +210,8 @@ class ScriptService:
         if kind == wire.LEFT:
             self._take_back([held])
         elif held.pending is not None:
-            held.pending.request.timings["infer"] = elapsed_ms
-            self._take_note_of(elapsed_ms)
+            held.pending.request.timings.update(zip(_STAGES, stages, strict=True))
+            self._take_note_of(sum(stages))
             unpack = wire.unpack_answer if kind == wire.ANSWER else wire.unpack_refusal
             held.pending.settle(unpack(status, head, body))
         if worker.held:

@@ -20,8 +20,6 @@ _LONGEST_DELAY_S: Final = 10.0
 _PATIENCE_S: Final = 2.0
 _LAST_WORDS_S: Final = 0.1
 
-Frame = tuple[int, int, bytes, bytes, float]
-
 
 class Observer(Protocol):
     """Who gives the workers something to do."""
@@ -30,7 +28,7 @@ class Observer(Protocol):
         """A worker is ready."""
         ...
 
-    def answered(self, link: WorkerLink, frame: Frame) -> None:
+    def answered(self, link: WorkerLink, frame: wire.Frame) -> None:
         """A worker has answered the oldest request that it holds."""
         ...
 
@@ -246,7 +244,7 @@ class Supervisor:
             self.living.add(link)
         return link
 
-    def settle(self, link: WorkerLink, frame: Frame) -> None:
+    def settle(self, link: WorkerLink, frame: wire.Frame) -> None:
         """Take note of what a worker says after `init`."""
         link.facts = facts = json.loads(frame[3])
         self._by_pid[link.pid] = link

@@ -14,12 +14,18 @@ from typing import Final
 from calotype.serving.exchange import Answer, Headers, Request
 from calotype.serving.refusals import Refusal
 
-FRAME: Final = struct.Struct("<BHIId")
-"""Kind, status, length of the first part, length of the second, milliseconds of scoring.
+FRAME: Final = struct.Struct("<BHIIddd")
+"""Kind, status, length of the first part, length of the second, and the `Stages` of scoring.
 
 A request has its worker's row of the claims in place of the status, and its number in place of the
-milliseconds.
+first stage.
 """
+
+Stages = tuple[float, float, float]
+"""Milliseconds that a worker took to decode, infer and encode."""
+
+Frame = tuple[int, int, bytes, bytes, Stages]
+"""Kind, status, both parts, stages."""
 
 READY: Final = 0
 FAILED: Final = 1
@@ -29,9 +35,11 @@ REQUEST: Final = 4
 LEFT: Final = 5  # a request that was recalled before it was begun
 
 
-def frame(kind: int, status: int, head: bytes, body: bytes, elapsed_ms: float = 0.0) -> bytes:
+def frame(
+    kind: int, status: int, head: bytes, body: bytes, stages: Stages = (0.0, 0.0, 0.0)
+) -> bytes:
     """Return one frame as bytes."""
-    return b"".join((FRAME.pack(kind, status, len(head), len(body), elapsed_ms), head, body))
+    return b"".join((FRAME.pack(kind, status, len(head), len(body), *stages), head, body))
 
 
 def pack_request(request: Request, *, with_headers: bool, row: int, number: float) -> bytes:
@@ -50,7 +58,7 @@ def pack_request(request: Request, *, with_headers: bool, row: int, number: floa
             request.scheme,
         )
     )
-    return frame(REQUEST, row, head, request.body, number)
+    return frame(REQUEST, row, head, request.body, (number, 0.0, 0.0))
 
 
 def unpack_request(head: bytes, body: bytes) -> Request:
@@ -59,10 +67,10 @@ def unpack_request(head: bytes, body: bytes) -> Request:
     return Request(method, path, query, headers, body, request_id, client, scheme)
 
 
-def pack_answer(answer: Answer, elapsed_ms: float) -> bytes:
+def pack_answer(answer: Answer, stages: Stages) -> bytes:
     """Return the frame of an answer."""
     lines = [answer.content_type, *(b"%s:%s" % pair for pair in answer.headers)]
-    return frame(ANSWER, answer.status, b"\n".join(lines), answer.body, elapsed_ms)
+    return frame(ANSWER, answer.status, b"\n".join(lines), answer.body, stages)
 
 
 def unpack_answer(status: int, head: bytes, body: bytes) -> Answer:
@@ -71,12 +79,10 @@ def unpack_answer(status: int, head: bytes, body: bytes) -> Answer:
     return Answer(status, body, content_type, _headers(lines))
 
 
-def pack_refusal(refusal: Refusal, elapsed_ms: float) -> bytes:
+def pack_refusal(refusal: Refusal, stages: Stages) -> bytes:
     """Return the frame of a refusal."""
     lines = b"\n".join(b"%s:%s" % pair for pair in refusal.headers)
-    return frame(
-        REFUSAL, refusal.status, lines, refusal.message.encode("utf-8", "replace"), elapsed_ms
-    )
+    return frame(REFUSAL, refusal.status, lines, refusal.message.encode("utf-8", "replace"), stages)
 
 
 def unpack_refusal(status: int, head: bytes, body: bytes) -> Refusal:
@@ -98,18 +104,18 @@ class FrameReader:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[int, int, bytes, bytes, float]]:
-        """Return the frames that are whole now: kind, status, both parts, milliseconds."""
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return the frames that are whole now: kind, status, both parts, stages."""
         held = self._data
         held += data
-        found: list[tuple[int, int, bytes, bytes, float]] = []
+        found: list[Frame] = []
         while len(held) >= FRAME.size:
-            kind, status, head_size, body_size, elapsed_ms = FRAME.unpack_from(held)
+            kind, status, head_size, body_size, *stages = FRAME.unpack_from(held)
             middle = FRAME.size + head_size
             end = middle + body_size
             if len(held) < end:
                 break
             head, body = bytes(held[FRAME.size : middle]), bytes(held[middle:end])
-            found.append((kind, status, head, body, elapsed_ms))
+            found.append((kind, status, head, body, (stages[0], stages[1], stages[2])))
             del held[:end]
         return found

@@ -33,7 +33,7 @@ def work(
     announce(connection, script)
     reader = io.BufferedReader(socket.SocketIO(connection, "r"), _MIDDLE)
     while len(header := reader.read(wire.FRAME.size)) == wire.FRAME.size:
-        _, row, head_size, body_size, number = wire.FRAME.unpack(header)
+        _, row, head_size, body_size, number, _, _ = wire.FRAME.unpack(header)
         head, body = reader.read(head_size), reader.read(body_size)
         if len(head) + len(body) < head_size + body_size:
             break
@@ -87,5 +87,6 @@ def _answered(script: EntryScript, request: Request, timeout_ms: int) -> bytes:
     try:
         answer = script.answer(request, timeout_ms=timeout_ms)
     except Refusal as refusal:
-        return wire.pack_refusal(refusal, (time.perf_counter() - started_s) * 1000)
-    return wire.pack_answer(answer, (time.perf_counter() - started_s) * 1000)
+        return wire.pack_refusal(refusal, (0.0, (time.perf_counter() - started_s) * 1000, 0.0))
+    timings = request.timings
+    return wire.pack_answer(answer, (timings["decode"], timings["infer"], timings["encode"]))
