@@ -20,9 +20,12 @@ The numbers up to 0999 are those of the retired designer's catalogue, so that wh
     │   │   ├── UnreadableFile  0048        ├── AlreadyExists    0057
     │   │   ├── UnparsableFile  0049        ├── InvalidArchive   0102
     │   │   └── ImageTooLarge   0127
-    │   └── ModelError          models, weights and transformations
-    │       ├── CorruptModel    0082        ├── InvalidModel     0159
-    │       ├── InvalidTransformation 0158  └── WeightsNotFound  0162
+    │   ├── ModelError          models, weights and transformations
+    │   │   ├── CorruptModel    0082        ├── InvalidModel     0159
+    │   │   ├── InvalidTransformation 0158  └── WeightsNotFound  0162
+    │   └── WorkspaceError      what a workspace knows
+    │       ├── NotFound        2004        ├── InUse            2005
+    │       ├── NotSupported    2006        └── CorruptWorkspace 2007
     ├── MachineError            the machine is in the way                         (HTTP 5xx)
     │   ├── CannotWrite         0046        ├── MissingDependency 2001
     │   ├── OutOfMemory         0138        ├── Busy             2002
@@ -258,6 +261,37 @@ class WeightsNotFound(ModelError):
     """Weights, or what was measured beside them, were asked for and are not there."""
 
     number = 162
+
+
+class WorkspaceError(CallerError):
+    """Something of a workspace, or the workspace itself, is not as the call needs it."""
+
+
+class NotFound(WorkspaceError):
+    """There is nothing of that name."""
+
+    number = 2004
+    http_status = 404
+
+
+class InUse(WorkspaceError):
+    """It cannot be deleted while something else needs it."""
+
+    number = 2005
+    http_status = 412
+
+
+class NotSupported(WorkspaceError):
+    """What was asked for has no meaning on one's own machine, or for this kind of service."""
+
+    number = 2006
+
+
+class CorruptWorkspace(WorkspaceError):
+    """The workspace's database or files are damaged, or of a version that this one cannot read."""
+
+    number = 2007
+    http_status = 500
 
 
 class MachineError(CalotypeError):

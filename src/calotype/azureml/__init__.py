@@ -1,0 +1,1 @@
+"""The module paths of the retired SDK: names of ours, and nothing else."""

@@ -1,0 +1,1 @@
+"""Runs the services of a workspace on this machine: keeper, replicas, front door."""

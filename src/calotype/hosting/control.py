@@ -1,0 +1,90 @@
+"""How commands reach keeper, front door and replicas: one JSON line each way over a local socket.
+
+`{"do": "state", "service": "x"}` → `{"ok": true, …}` or `{"ok": false, "number": 2004, …}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from calotype import errors
+
+_MOST_BYTES: Final = 16 << 20
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class NobodyThere(errors.OperationFailed):
+    """Nobody listens on a control socket: the process has ended."""
+
+
+def ask(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) -> dict[str, Any]:
+    """Send one command and return what came back.
+
+    Raises:
+        NobodyThere: nobody listens there, or the other side ended before it answered.
+        CalotypeError: the other side refused.
+    """
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+            link.sendall(json.dumps({"do": do, **values}).encode() + b"\n")
+            with link.makefile("rb") as stream:
+                line = stream.readline(_MOST_BYTES)
+            answer: dict[str, Any] = json.loads(line)
+        except (OSError, ValueError) as error:
+            raise NobodyThere("expected an answer", where=str(path), got=str(error)) from error
+    if not answer.pop("ok"):
+        raise _refusal(answer)
+    return answer
+
+
+async def listen(path: Path, handlers: dict[str, Handler]) -> asyncio.Server:
+    """Take commands at `path` until the server is closed; an old socket there is replaced."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            line = await reader.readline()
+            if line:
+                writer.write(
+                    json.dumps(await _answer(handlers, line), default=str).encode() + b"\n"
+                )
+                await writer.drain()
+
+    path.unlink(missing_ok=True)
+    return await asyncio.start_unix_server(serve, path, limit=_MOST_BYTES)
+
+
+async def _answer(handlers: dict[str, Handler], line: bytes) -> dict[str, Any]:
+    try:
+        command: dict[str, Any] = json.loads(line)
+        return {"ok": True, **await handlers[command.pop("do")](command)}
+    except errors.CalotypeError as error:
+        return {
+            "ok": False,
+            "number": error.number,
+            "expected": error.expected,
+            "where": error.where,
+            "got": error.got,
+            "action": error.action,
+        }
+    except Exception:  # noqa: BLE001 - the boundary: told to whoever asked, who logs it
+        return {"ok": False, "number": 1000, "expected": "no defect", "got": traceback.format_exc()}
+
+
+def _refusal(answer: dict[str, Any]) -> errors.CalotypeError:
+    kinds = {kind.number: kind for kind in _all(errors.CalotypeError)}
+    kind = kinds.get(answer.pop("number"), errors.OperationFailed)
+    return kind(**{name: str(value) for name, value in answer.items()})
+
+
+def _all(kind: type[errors.CalotypeError]) -> list[type[errors.CalotypeError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _all(below))]

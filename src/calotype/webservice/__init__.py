@@ -1,0 +1,1 @@
+"""Deploying models as web services, under the names of the retired SDK."""

@@ -1,0 +1,1 @@
+"""A place for datasets, models, environments, runs and services: tables and artifacts."""

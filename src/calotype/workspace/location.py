@@ -1,0 +1,114 @@
+"""Where a workspace is: a folder, or the URLs of a database and of an artifact store."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from calotype import errors
+
+FOLDER: Final = ".calotype"
+VARIABLE: Final = "CALOTYPE_WORKSPACE"
+CONFIGURATION: Final = "workspace.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The parts of a workspace.
+
+    Attributes:
+        root: the `.calotype` folder on this machine: configuration, key file, running services,
+            and, unless they are elsewhere, database and artifacts.
+        database: SQLAlchemy URL.
+        artifacts: fsspec URL, or a `file:` URL.
+    """
+
+    root: Path
+    database: str
+    artifacts: str
+
+    @classmethod
+    def of_folder(cls, folder: Path, *, database: str = "", artifacts: str = "") -> Location:
+        """Return the workspace in `folder`: its `.calotype`, or itself when it is called that."""
+        root = folder if folder.name == FOLDER else folder / FOLDER
+        root = root.absolute()
+        return cls(
+            root,
+            database or f"sqlite:///{root / 'workspace.db'}",
+            artifacts or (root / "artifacts").as_uri(),
+        )
+
+    @property
+    def key_file(self) -> Path:
+        """Opens what is sealed in the database; readable by its owner only."""
+        return self.root / "workspace.key"
+
+    @property
+    def run_folder(self) -> Path:
+        """Where running services keep locks, logs and their unpacked models."""
+        return self.root / "run"
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a workspace."""
+        return (self.root / CONFIGURATION).is_file()
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what the configuration file says; nothing for what lies in the folder itself."""
+        own = Location.of_folder(self.root)
+        return {
+            "database": "" if self.database == own.database else self.database,
+            "artifacts": "" if self.artifacts == own.artifacts else self.artifacts,
+        }
+
+    @classmethod
+    def read(cls, folder: Path) -> Location:
+        """Return the workspace in `folder` as its configuration says.
+
+        Raises:
+            NotFound: there is none.
+            CorruptWorkspace: the configuration cannot be read.
+        """
+        plain = cls.of_folder(folder)
+        path = plain.root / CONFIGURATION
+        try:
+            said: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise errors.NotFound(
+                "expected a workspace",
+                where=str(folder),
+                got="none",
+                action="Make one with `calotype workspace create`.",
+            ) from None
+        except (OSError, ValueError) as error:
+            raise errors.CorruptWorkspace(
+                "expected the configuration of a workspace", where=str(path), got=str(error)
+            ) from error
+        return cls.of_folder(
+            folder, database=said.get("database", ""), artifacts=said.get("artifacts", "")
+        )
+
+
+def nearest(start: Path) -> Path | None:
+    """Return the nearest `.calotype` folder at or above `start`."""
+    for folder in (start, *start.parents):
+        if (folder / FOLDER / CONFIGURATION).is_file():
+            return folder / FOLDER
+    return None
+
+
+def find(given: str | None = None) -> Path:
+    """Return where the workspace is that a command means, whether or not it has been made.
+
+    `given`, else the variable `CALOTYPE_WORKSPACE`, else the nearest `.calotype` at or above the
+    working folder, else the user's data folder.
+    """
+    import platformdirs
+
+    said = given or os.environ.get(VARIABLE, "")
+    if said:
+        return Path(said)
+    return nearest(Path.cwd()) or Path(platformdirs.user_data_dir("calotype")) / FOLDER

@@ -1,0 +1,65 @@
+"""What must be shown again, encrypted with the workspace's key file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from calotype import errors, files
+
+
+class KeyFile:
+    """The key that seals secrets in the database; only its owner may read it.
+
+    Args:
+        path: of the key.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def make(self) -> None:
+        """Make the key, unless there is one."""
+        if self._path.exists():
+            return
+        with files.aside(self._path) as temporary:
+            # Private from its first moment: a later chmod would leave a gap.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(Fernet.generate_key())
+
+    def seal(self, value: dict[str, Any]) -> bytes:
+        """Return `value` encrypted."""
+        return self._fernet().encrypt(json.dumps(value).encode())
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """Return what was sealed.
+
+        Raises:
+            CorruptWorkspace: it was sealed with another key, or is damaged.
+        """
+        try:
+            return json.loads(self._fernet().decrypt(sealed))
+        except InvalidToken:
+            raise errors.CorruptWorkspace(
+                "expected secrets that this key file opens",
+                where=str(self._path),
+                got="others",
+                action="Put the key file of this workspace into its place.",
+            ) from None
+
+    def _fernet(self) -> Fernet:
+        try:
+            return Fernet(self._path.read_bytes())
+        except FileNotFoundError:
+            raise errors.CorruptWorkspace(
+                "expected the key file of the workspace", where=str(self._path), got="none"
+            ) from None
+        except ValueError:
+            raise errors.CorruptWorkspace(
+                "expected the key file of the workspace", where=str(self._path), got="another file"
+            ) from None
