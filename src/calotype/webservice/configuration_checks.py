@@ -1,4 +1,4 @@
-"""Rules that hold between the parameters of a deployment; each gives clauses about what is wrong."""
+"""Rules between the parameters of a deployment; each gives clauses about what is wrong."""
 
 from __future__ import annotations
 

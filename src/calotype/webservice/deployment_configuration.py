@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -71,8 +72,8 @@ class DeploymentConfiguration:
 
     @property
     def auth(self) -> str:
-        """What callers have to show: none, key or token."""
-        return "none"
+        """What callers have to show: none, key or token; empty for what is usual."""
+        return ""
 
     def access(self) -> AccessSettings:
         """Return where the service is to be found, and what opens it."""
@@ -80,7 +81,7 @@ class DeploymentConfiguration:
         for name in ("tls_certificate", "tls_key"):
             if settings.get(name):  # another process reads it, from another folder
                 settings[name] = str(Path(settings[name]).absolute())
-        return AccessSettings.of({**settings, "auth": self.auth})
+        return AccessSettings.of(settings | ({"auth": self.auth} if self.auth else {}))
 
     def runtime(self) -> RuntimeSettings:
         """Return how its processes run."""
@@ -93,4 +94,4 @@ class DeploymentConfiguration:
         document = document_of(self)
         if "keys" in document:
             document["keys"] = dict.fromkeys(document["keys"], "…")
-        print(json.dumps(document, indent=2))
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")

@@ -96,16 +96,16 @@ class InstanceConfiguration(DeploymentConfiguration):
 
     @property
     def auth(self) -> str:
-        """What callers have to show: nothing, unless keys were asked for."""
-        return "key" if self.auth_enabled else "none"
+        """What callers have to show: none or key; empty for what is usual, which is none."""
+        return {None: "", True: "key", False: "none"}[self.auth_enabled]
 
     def access(self) -> AccessSettings:
-        """Return where the service is to be found: on a port of its own."""
+        """Return where the service is to be found; without `ssl_enabled` by plain HTTP."""
         settings = super().access()
-        update: dict[str, object] = {"port": settings.port or 0}
-        if not self.ssl_enabled:
-            update |= {"tls_certificate": "", "tls_key": "", "cname": ""}
-        return settings.model_copy(update=update)
+        if self.ssl_enabled:
+            return settings
+        without = {"tls_certificate": "", "tls_key": "", "cname": ""}
+        return settings.model_copy(update=without if self.ssl_enabled is False else {})
 
     def runtime(self) -> RuntimeSettings:
         """Return how its process runs."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from calotype.webservice.deployment_configuration import DeploymentConfiguration
-from calotype.workspace.service_settings import AccessSettings, RuntimeSettings, Target
+from calotype.workspace.service_settings import RuntimeSettings, Target
 
 
 @dataclass
@@ -31,11 +31,6 @@ class LocalConfiguration(DeploymentConfiguration):
         if isinstance(port, int) and port > 65535:
             return [f"port must be at most 65535, not {port}"]
         return super().problems()
-
-    def access(self) -> AccessSettings:
-        """Return where the service is to be found: on a port of its own."""
-        settings = super().access()
-        return settings.model_copy(update={"port": settings.port or 0})
 
     def runtime(self) -> RuntimeSettings:
         """Return how its process runs."""

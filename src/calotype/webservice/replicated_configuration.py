@@ -115,7 +115,7 @@ class ReplicatedConfiguration(DeploymentConfiguration):
 
     @property
     def auth(self) -> str:
-        """What callers have to show: a key, unless it was switched off or tokens were wanted."""
+        """What callers have to show: none, key or token; empty for what is usual, which is key."""
         if self.token_auth_enabled:
             return "token"
-        return "none" if self.auth_enabled is False else "key"
+        return {None: "", True: "key", False: "none"}[self.auth_enabled]

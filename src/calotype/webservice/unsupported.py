@@ -96,6 +96,13 @@ _TABLE: Final = (
     Unsupported("image_build_compute", "warning", _BUILD),
     Unsupported("platform", "warning", "An environment is made for this machine."),
     Unsupported("docker.enabled", "warning", _BUILD, "Model.package writes a Dockerfile."),
+    Unsupported("pip_version", "warning", "The pip of this machine installs."),
+    Unsupported(
+        "AzureML-…",
+        "warning",
+        "Curated environments were images of the cloud.",
+        "An environment of that name without packages stands for it.",
+    ),
     Unsupported("spark_version", "warning", "Spark is not used."),
     Unsupported("enable_gpu", "warning", "Scoring runs on the processor."),
     Unsupported("cuda_version", "warning", "Scoring runs on the processor."),
@@ -146,6 +153,8 @@ _TABLE: Final = (
         "There are no datastores.",
         "Pass the folder, archive, pattern or URL itself.",
     ),
+    Unsupported("partition_format", "warning", "Categories come from the names of folders."),
+    Unsupported("mount_point", "warning", "The files are where they are."),
     Unsupported(
         "Dataset.Tabular",
         "error",
