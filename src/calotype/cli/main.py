@@ -13,6 +13,7 @@ import click
 import calotype
 from calotype import errors
 from calotype.cli.terminal import OutputFormat, Terminal, output_options
+from calotype.cli.workspace_option import workspace_option
 
 # command: (where it lives, its line in `calotype --help`). Kept here so that the list costs no
 # import of what the commands need.
@@ -74,6 +75,7 @@ class LazyGroup(click.Group):
     "  calotype evaluate scored --out report",
 )
 @click.version_option(calotype.__version__, prog_name="calotype")
+@workspace_option
 @output_options
 @click.pass_context
 def program(

@@ -106,9 +106,14 @@ def find(given: str | None = None) -> Path:
     `given`, else the variable `CALOTYPE_WORKSPACE`, else the nearest `.calotype` at or above the
     working folder, else the user's data folder.
     """
-    import platformdirs
-
     said = given or os.environ.get(VARIABLE, "")
     if said:
         return Path(said)
-    return nearest(Path.cwd()) or Path(platformdirs.user_data_dir("calotype")) / FOLDER
+    return nearest(Path.cwd()) or users_folder()
+
+
+def users_folder() -> Path:
+    """Return where the user's own workspace is, whether or not it has been made."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("calotype")) / FOLDER

@@ -159,6 +159,7 @@ runs = Table(
     Column("host", String(255), nullable=False),
     Column("started_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False, comment="Last sign of life."),
     *_described(),
     Index("ix_runs_subject", "subject"),
 )
@@ -172,4 +173,5 @@ audit = Table(
     Column("action", String(64), nullable=False, comment="Such as service.regenerate_key."),
     Column("subject", String(255), nullable=False),
     Column("details", JSON, nullable=False, comment="Never a secret."),
+    Index("ix_audit_subject", "subject"),
 )
