@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from calotype import errors
 from calotype.workspace import leftovers, references
@@ -90,9 +90,10 @@ def _artifacts(workspace: Workspace, found: References) -> Generator[Finding]:
 def _datasets(workspace: Workspace) -> Generator[Finding]:
     """Ask the registry about datasets that stayed where they were when they were registered."""
     for dataset in workspace.datasets.list():
-        changed: Any = getattr(dataset, "problems", None)
-        for problem in changed() if callable(changed) else ():
-            yield Finding(f"dataset '{dataset.id}'", problem, "Register it anew: a new version.")
+        try:
+            dataset.check()
+        except errors.CalotypeError as error:
+            yield Finding(f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action)
 
 
 def _unused(workspace: Workspace, found: References) -> Generator[Finding]:
