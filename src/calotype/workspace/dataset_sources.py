@@ -19,7 +19,16 @@ from calotype.workspace.listing import ListedFile
 
 Form = Literal["folder", "archive", "file", "pattern"]
 
-_ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_ARCHIVE_SUFFIXES: Final = (
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".tbz2",
+    ".txz",
+    ".tar.gz",
+    ".tar.bz2",
+    ".tar.xz",
+)
 _MAGIC: Final = re.compile(r"[*?\[]")
 
 

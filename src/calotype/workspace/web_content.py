@@ -92,9 +92,7 @@ def fetch(
     return place
 
 
-def _receive(
-    reply: Any, place: Path, shown: str, limits: FetchLimits, progress: Progress
-) -> None:
+def _receive(reply: Any, place: Path, shown: str, limits: FetchLimits, progress: Progress) -> None:
     said = reply.headers.get("Content-Length")
     total = int(said) if said is not None and said.isdigit() else None
     if (total or 0) > limits.max_bytes:
