@@ -33,7 +33,7 @@ from calotype.workspace.workspace import Workspace
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     made = Workspace.create("records", tmp_path / "home")
-    for name in ("ridge.onnx", "forest.pkl", "words.txt"):
+    for name in ("ridge.onnx", "forest.joblib", "words.txt"):
         path = tmp_path / name
         path.write_bytes(name.encode())
         made.models.register(path, path.stem)
