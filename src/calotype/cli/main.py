@@ -13,6 +13,7 @@ import click
 import calotype
 from calotype import errors
 from calotype.cli.terminal import OutputFormat, Terminal, output_options
+from calotype.cli.workspace_option import workspace_option
 
 # command: (where it lives, its line in `calotype --help`). Kept here so that the list costs no
 # import of what the commands need.
@@ -26,6 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "model": ("model:model", "Import, inspect and optimise image models."),
     "service": ("service:service", "Check a running service, write clients of it."),
+    "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
@@ -74,6 +76,7 @@ class LazyGroup(click.Group):
     "  calotype evaluate scored --out report",
 )
 @click.version_option(calotype.__version__, prog_name="calotype")
+@workspace_option
 @output_options
 @click.pass_context
 def program(

@@ -1,0 +1,176 @@
+"""Names, versions and filters of what is registered: datasets, models, environments."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Connection, Table
+
+from calotype import errors
+from calotype.workspace import tables
+
+NAME_RULE: Final = "1 to 255 letters (a-z, A-Z), digits, dots, dashes and underscores"
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
+
+Filters = Mapping[str, str] | Iterable[str | Sequence[str]]
+"""What tags or properties must be there: a key, or a key with its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`name` or `name:version`; without a version, the latest is meant."""
+
+    name: str
+    version: int | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, kind: str) -> Reference:
+        """Read a reference.
+
+        Args:
+            text: what was typed.
+            kind: "model", "dataset" or "environment", for the message.
+
+        Raises:
+            UnparsableValue: the name or the version is none.
+        """
+        name, colon, version = text.partition(":")
+        check_name(name, kind=kind)
+        if not colon:
+            return cls(name)
+        if not version.isascii() or not version.isdigit() or not 1 <= int(version[:10]) < 1 << 31:
+            raise errors.UnparsableValue(
+                "expected name:version, with a version of 1 or more",
+                where=f"{kind} '{text}'",
+                got=f"version '{version}'",
+                action="Leave the version out for the latest.",
+            )
+        return cls(name, int(version))
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}:{self.version}"
+
+
+def is_name(text: str) -> bool:
+    """Return whether something can be registered under this name."""
+    return _NAME.fullmatch(text) is not None and text not in (".", "..")
+
+
+def check_name(name: str, *, kind: str) -> None:
+    """Refuse a name that breaks the rule.
+
+    Raises:
+        UnparsableValue: it does.
+    """
+    if not is_name(name):
+        raise errors.UnparsableValue(
+            f"expected {NAME_RULE}",
+            where=f"name of a {kind}",
+            got=f"'{name[:80]}'" if name else "nothing",
+            action="Choose another name.",
+        )
+
+
+def next_version(connection: Connection, table: Table, name: str) -> int:
+    """Return the version for a new row; ask inside the transaction that writes it.
+
+    A version that was deleted is never given again: what once referred to it must not find
+    something else.
+    """
+    newest = connection.execute(
+        sqlalchemy.select(sqlalchemy.func.max(table.c.version)).where(table.c.name == name)
+    ).scalar_one()
+    return max(newest or 0, _highest_deleted(connection, table, name)) + 1
+
+
+def note_deleted(connection: Connection, table: Table, name: str, version: int) -> None:
+    """Remember that a version was given, in the transaction that deletes it."""
+    if version <= _highest_deleted(connection, table, name):
+        return
+    fact = _deleted_fact(table, name)
+    connection.execute(sqlalchemy.delete(tables.facts).where(tables.facts.c.name == fact))
+    connection.execute(sqlalchemy.insert(tables.facts).values(name=fact, value=version))
+
+
+def not_found(
+    kind: str, reference: Reference, versions: Sequence[int], names: Iterable[str]
+) -> errors.NotFound:
+    """Return the error for something that nobody registered.
+
+    Args:
+        kind: of what is missing.
+        reference: what was asked for.
+        versions: those that there are of the name.
+        names: all that there are of the kind, for a suggestion.
+    """
+    if versions:
+        shown = ", ".join(str(version) for version in sorted(versions)[-5:])
+        got = f"versions {shown}" if len(versions) < 6 else f"versions …, {shown}"
+        return errors.NotFound(
+            f"expected version {reference.version} of it",
+            where=f"{kind} '{reference.name}'",
+            got=got,
+            action="Leave the version out for the latest.",
+        )
+    hint = errors.suggest(reference.name, names) or f"`calotype {kind} list` shows all."
+    return errors.NotFound(
+        f"expected a registered {kind}",
+        where=f"{kind} '{reference}'",
+        got="none of that name",
+        action=hint,
+    )
+
+
+def matches(values: Mapping[str, str], wanted: Filters | None) -> bool:
+    """Return whether tags or properties have all that is wanted.
+
+    >>> matches({"area": "mnist"}, ["area"]), matches({"area": "mnist"}, [["area", "cars"]])
+    (True, False)
+    """
+    return all(
+        key in values and (not rest or values[key] == rest[0]) for key, *rest in pairs(wanted)
+    )
+
+
+def pairs(wanted: Filters | None) -> list[tuple[str, ...]]:
+    """Return filters in one form: (key,) or (key, value)."""
+    if wanted is None:
+        return []
+    if isinstance(wanted, Mapping):
+        return list(wanted.items())
+    given: Iterable[str | Sequence[str]] = [wanted] if isinstance(wanted, str) else wanted
+    return [_pair(one) for one in given]
+
+
+def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, str]:
+    """Return tags or properties as text by text.
+
+    Raises:
+        UnparsableValue: a key is empty.
+    """
+    made = {str(key): str(value) for key, value in (values or {}).items()}
+    if "" in made:
+        raise errors.UnparsableValue(
+            "expected a key", where=what, got="an empty one", action="Write them as key=value."
+        )
+    return made
+
+
+def _pair(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)[:2]
+
+
+def _highest_deleted(connection: Connection, table: Table, name: str) -> int:
+    fact = tables.facts.c
+    query = sqlalchemy.select(fact.value).where(fact.name == _deleted_fact(table, name))
+    return connection.execute(query).scalar_one_or_none() or 0
+
+
+def _deleted_fact(table: Table, name: str) -> str:
+    # Names may be four times as long as those of facts.
+    return f"deleted:{table.name}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
