@@ -392,7 +392,7 @@ async def _check(
     Raises:
         OperationFailed: there is an error among it.
     """
-    from calotype.cli.service import show_report
+    from calotype.cli.service_client import show_report
     from calotype.serving.check import check
     from calotype.serving.deployment import local_host
     from calotype.serving.http_client import HttpClient
