@@ -86,9 +86,7 @@ class LocalWebservice(Webservice):
         found = [
             LocalWebservice(workspace, service.name)
             for service in workspace.services.list()
-            if is_wanted(
-                service, compute_type="local", model_name=model_name, model_id=model_id
-            )
+            if is_wanted(service, compute_type="local", model_name=model_name, model_id=model_id)
         ]
         return [one for one in found if all or one.state in ("running", "deploying")]
 
@@ -263,4 +261,3 @@ class LocalWebservice(Webservice):
                 got="a local one, which everybody on this machine may call",
                 action="Deploy it with InstanceWebservice or ClusterWebservice.",
             )
-
