@@ -30,7 +30,7 @@ from calotype.workspace.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
-_LINGERS_S: Final = 5.0  # without anything to keep
+_LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
 
 

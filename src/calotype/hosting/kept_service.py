@@ -117,7 +117,10 @@ class KeptService:
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
             return
-        self._listen(record)
+        if self.versions and all(kept.is_hopeless for kept in self.versions.values()):
+            self._stop_listening()  # callers would wait for ever
+        else:
+            self._listen(record)
         for name in self.versions.keys() - {version.name for version in record.versions}:
             self._drop(name)
         for version in record.versions:
