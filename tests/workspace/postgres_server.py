@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -57,7 +57,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[PostgresServer]:
+def running_server() -> Generator[PostgresServer]:
     """Start a server; a test that wants one is skipped where none is installed."""
     programs = _programs()
     # The server runs as another user, who may not enter pytest's folders; sockets want short names.
@@ -65,19 +65,18 @@ def running_server() -> Iterator[PostgresServer]:
     try:
         prefix = _as_other_user(folder)
         data, log = folder / "data", folder / "log"
+        new = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         subprocess.run(
-            [*prefix, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
-            + ["-E", "UTF8", "--no-locale", "--no-sync"],
+            [*prefix, programs / "initdb", "-D", data, *new],
             check=True,
             capture_output=True,
             cwd=folder,
         )
         settings = ("listen_addresses=", "fsync=off", "max_connections=60", "timezone=UTC")
-        options = [part for setting in settings for part in ("-c", setting)]
+        options = ["-k", folder, *(part for setting in settings for part in ("-c", setting))]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*_ENDS_WITH_US, *prefix[1:], programs / "postgres", "-D", data]
-                + ["-k", folder, *options],
+                [*_ENDS_WITH_US, *prefix[1:], programs / "postgres", "-D", data, *options],
                 stdout=output,
                 stderr=output,
                 cwd=folder,

@@ -108,7 +108,8 @@ def test_the_list_of_revisions_is_what_alembic_finds() -> None:
 def test_a_newer_database_is_refused(database: Database) -> None:
     database.migrate()
     with database.writing() as connection:
-        connection.execute(sqlalchemy.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+        version = sqlalchemy.table(VERSION_TABLE, sqlalchemy.column("version_num"))
+        connection.execute(sqlalchemy.update(version).values(version_num="9999"))
     for use in (database.open, database.migrate):
         with pytest.raises(errors.CorruptWorkspace, match="revision 9999, which a newer") as caught:
             use()
