@@ -70,6 +70,7 @@ class Dataset:
         return {
             "id": self.id,
             **values,
+            "kind": self.kind,
             "origin": self.origin,
             "created_at": self.created_at.isoformat(),
         }
