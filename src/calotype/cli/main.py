@@ -28,6 +28,7 @@ COMMANDS = {
     "dataset": ("dataset:dataset", "Register files under a name, find them again."),
     "model": ("model:model", "Import, optimise, register and deploy models."),
     "service": ("service:service", "Check a running service, write clients of it."),
+    "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
