@@ -141,6 +141,7 @@ class TestNamesInsteadOfPaths:
         assert (code, err[:11]) == (1, "error 0159:")
 
 
+@pytest.mark.slow
 def test_what_is_trained_and_optimized_becomes_a_version(
     calotype: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from calotype import errors
 from calotype.images.convert import convert
 from calotype.images.image_directory import ImageDirectory
 from calotype.progress import Silence
+from calotype.workspace.garbage import collect
 from calotype.workspace.workspace import Workspace
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -288,3 +289,18 @@ class TestRecords:
         with pytest.raises(errors.NotFound):
             datasets.delete(datasets.register("c", photos)) or datasets.find("c:1")
         assert photos.is_dir()
+
+
+def test_gc_removes_unpacked_files_of_what_is_deleted(workspace: Workspace, photos: Path) -> None:
+    copy = workspace.datasets.register("copy", photos, copy=True)
+    pattern = workspace.datasets.register("pattern", f"{photos}/*/1.jpg")
+    places = [copy.path_or_unpacked(), pattern.path_or_unpacked()]
+    left = workspace.place.root / "unpacked" / ".left"  # by a process that was killed
+    left.mkdir()
+    assert collect(workspace, older_than_s=0).folders == 1
+    assert all(place.is_dir() for place in places)
+    workspace.datasets.delete(copy)
+    workspace.datasets.delete(pattern)
+    assert collect(workspace, older_than_s=3600).folders == 0
+    assert collect(workspace, older_than_s=0).folders == 2
+    assert photos.is_dir()

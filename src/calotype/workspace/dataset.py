@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +60,14 @@ class Dataset:
         if self.kind == "url":
             return str(self.source["url"])
         return LocalSource.of_document(self.source).text
+
+    @property
+    def links_name(self) -> str:
+        """The name of its folder of links, if it is a pattern; empty for all else."""
+        if self.artifact is not None or self.source["form"] != "pattern":
+            return ""
+        key = f"{self.origin}\0{self.source['names']}".encode("utf-8", "surrogateescape")
+        return f"links-{hashlib.sha256(key).hexdigest()[:32]}"
 
     def to_document(self) -> dict[str, Any]:
         """Return this as commands print it."""
@@ -161,19 +167,12 @@ class Dataset:
 
     def _links(self, local: LocalSource, progress: Progress) -> Path:
         """Return a folder of links to what a pattern names, made once for all who ask."""
-        key = f"{local.text}\0{self.source['names']}".encode("utf-8", "surrogateescape")
-        folder = unpacked.root(self.workspace) / f"links-{hashlib.sha256(key).hexdigest()[:32]}"
-        if folder.is_dir():
-            return folder
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
-                made = Path(own) / "links"
-                made.mkdir()
-                gather(local, made, as_links=True, progress=progress)
-                unpacked.take_place(made, folder)
-        except OSError as error:
-            raise errors.write_error(error, where=os.fspath(folder)) from error
+        folder = unpacked.root(self.workspace) / self.links_name
+        if not folder.is_dir():
+            with unpacked.room(self.workspace) as own:
+                (own / "links").mkdir()
+                gather(local, own / "links", as_links=True, progress=progress)
+                unpacked.take_place(own / "links", folder)
         return folder
 
     def _changed(self, got: str) -> errors.InvalidDataset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors
-from calotype.workspace import leftovers, references
+from calotype.workspace import leftovers, references, unpacked
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
@@ -23,7 +23,7 @@ class Collected:
     Attributes:
         blobs: stored files.
         bytes: their size.
-        folders: of running services without a record.
+        folders: of running services without a record, and copies of what was registered.
     """
 
     blobs: int
@@ -54,7 +54,11 @@ def collect(workspace: Workspace, *, older_than_s: float = SPARED_S) -> Collecte
             got=error.got,
             action="Delete what `calotype workspace check` names, then collect again.",
         ) from error
-    return Collected(blobs, size, _remove_folders(workspace))
+    links = {dataset.links_name for dataset in workspace.datasets.list()}
+    folders = unpacked.remove_unneeded(
+        workspace, links | found.trees.keys(), older_than_s=older_than_s
+    )
+    return Collected(blobs, size, folders + _remove_folders(workspace))
 
 
 def _remove_folders(workspace: Workspace) -> int:
