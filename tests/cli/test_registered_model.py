@@ -185,3 +185,32 @@ def test_only_image_models_are_optimized(calotype: Call, file: Path, photos: Pat
     calotype("model", "register", "-n", "m", "-p", file)
     code, _, err = calotype("model", "optimize", "m", "--calibration", photos)
     assert (code, err[:11]) == (1, "error 0159:")
+
+
+def test_the_ready_model_is_registered_by_its_name(
+    calotype: Call, imagenet_model: ImageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALOTYPE_CACHE", str(imagenet_model.path.parents[1]))
+    made = document(calotype, "model", "register", "-n", "things", "-p", "imagenet")
+    assert made["details"]["image_model"]["digest"] == imagenet_model.digest
+
+
+def test_a_script_finds_a_registered_folder_as_it_was_given(calotype: Call, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "factor.txt").write_text("3")
+    calotype("model", "register", "-n", "factor", "-p", tmp_path / "outputs")
+    script = tmp_path / "code" / "score.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import os\n"
+        "def init():\n"
+        "    with open(os.environ['AZUREML_MODEL_DIR'] + '/outputs/factor.txt') as file:\n"
+        "        assert file.read() == '3'\n"
+        "def run(data):\n"
+        "    return 1\n"
+    )
+    code, _, err = calotype(
+        *("serve", "--entry-script", script, "--model-dir", "factor:1", "--port", "0", "--check"),
+        "--no-access-log",
+    )
+    assert code == 0, err

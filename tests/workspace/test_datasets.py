@@ -16,6 +16,7 @@ from calotype import errors
 from calotype.images.convert import convert
 from calotype.images.image_directory import ImageDirectory
 from calotype.progress import Silence
+from calotype.workspace.dataset import Dataset
 from calotype.workspace.garbage import collect
 from calotype.workspace.workspace import Workspace
 
@@ -286,8 +287,10 @@ class TestRecords:
         assert datasets.register("a", photos, create_new_version=True).version == 3
         with pytest.raises(errors.NotFound, match="version 2"):
             datasets.find("a:2")
+        datasets.delete(gone := datasets.register("c", photos))
         with pytest.raises(errors.NotFound):
-            datasets.delete(datasets.register("c", photos)) or datasets.find("c:1")
+            datasets.delete(gone)
+        assert Dataset.get_by_name(workspace, "a").version == 3
         assert photos.is_dir()
 
 

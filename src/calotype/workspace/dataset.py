@@ -44,6 +44,15 @@ class Dataset:
     created_by: str
     workspace: Workspace = field(repr=False, compare=False)
 
+    @staticmethod
+    def get_by_name(workspace: Workspace, name: str, version: int | None = None) -> Dataset:
+        """Return a version of a registered dataset, the latest when none is said.
+
+        Raises:
+            NotFound: there is none; the message suggests the nearest name (2004).
+        """
+        return workspace.datasets.get(name, version)
+
     @property
     def id(self) -> str:
         """`name:version`."""
@@ -135,15 +144,15 @@ class Dataset:
             AlreadyExists: one of the names is taken, and `exist_ok` is false (0057).
             InvalidDataset: the files of a reference are gone or have changed (0018).
         """
-        if self.artifact is not None:
-            write = unpacked.of_artifact(self.workspace, self.artifact)
-        else:
-            self.check(progress=progress)
-            local = LocalSource.of_document(self.source)
+        self.check(progress=progress)
 
-            def write(folder: Path) -> None:
-                folder.mkdir()
-                gather(local, folder, as_links=False, progress=progress)
+        def write(folder: Path) -> None:
+            if self.artifact is not None:
+                self.workspace.artifacts.unpack(self.artifact, folder)
+                return
+            folder.mkdir()
+            local = LocalSource.of_document(self.source)
+            gather(local, folder, as_links=False, progress=progress)
 
         return unpacked.place(write, Path(target), exist_ok=exist_ok)
 

@@ -90,15 +90,6 @@ def room(workspace: Workspace) -> Generator[Path]:
         raise errors.write_error(error, where=str(place)) from error
 
 
-def of_artifact(workspace: Workspace, digest: str) -> Callable[[Path], None]:
-    """Return what writes a tree into a folder that it makes."""
-
-    def write(folder: Path) -> None:
-        workspace.artifacts.unpack(digest, folder)
-
-    return write
-
-
 def place(
     write: Callable[[Path], None], target: Path, *, folder: str = "", exist_ok: bool = False
 ) -> Path:
