@@ -50,7 +50,9 @@ class DoorServer:
         self._journal = journal
         self._app = app
         self._certificate = _certificate(routes)
-        self._protocol = type("BoundDoor", (DoorConnection,), {"guard": guard, "passages": passages})
+        self._protocol = type(
+            "BoundDoor", (DoorConnection,), {"guard": guard, "passages": passages}
+        )
         self._server: HttpServer | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.listener: socket.socket | None = None
@@ -134,7 +136,5 @@ def _tls(routes: Routes) -> tuple[str, str, bool]:
 def _certificate(routes: Routes) -> TlsCertificate | None:
     if not routes.tls_certificate:
         return None
-    settings = TlsSettings(
-        Path(routes.tls_certificate), Path(routes.tls_key), routes.tls_exact_1_2
-    )
+    settings = TlsSettings(Path(routes.tls_certificate), Path(routes.tls_key), routes.tls_exact_1_2)
     return TlsCertificate(settings)

@@ -66,9 +66,7 @@ class VersionTarget:
     def copy(self, head: bytes, body: list[bytes], size: int) -> None:
         """Send a copy of a request, unless there are too many already."""
         link = self.pick()
-        has_room = (
-            self._copies < _MOST_COPIES and self._copied_bytes + size <= _MOST_COPIED_BYTES
-        )
+        has_room = self._copies < _MOST_COPIES and self._copied_bytes + size <= _MOST_COPIED_BYTES
         if link is None or not has_room:
             self.counts.mirror_dropped += 1
             return
@@ -114,9 +112,7 @@ class ServiceTarget:
         max_body_bytes: 413 for more.
     """
 
-    def __init__(
-        self, name: str, route: ServiceRoute, versions: dict[str, VersionTarget]
-    ) -> None:
+    def __init__(self, name: str, route: ServiceRoute, versions: dict[str, VersionTarget]) -> None:
         self.name = name
         self.versions = versions
         self.max_body_bytes = route.max_body_bytes

@@ -130,9 +130,7 @@ class FrontDoor:
 
     async def _listen(self, routes: Routes) -> None:
         before = self._server
-        fresh = DoorServer(
-            routes, self._guard, self._passages, self._app, journal=self._journal
-        )
+        fresh = DoorServer(routes, self._guard, self._passages, self._app, journal=self._journal)
         listener, self._listener = self._listener, None
         if before is not None and before.is_at(routes):
             listener = before.give_listener()

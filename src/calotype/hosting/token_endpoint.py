@@ -1,7 +1,7 @@
 """Tokens over plain HTTP: whoever has the management key of the workspace gets one for a service.
 
-    POST /api/v1/service/NAME/token
-    Authorization: Bearer MANAGEMENT_KEY
+POST /api/v1/service/NAME/token
+Authorization: Bearer MANAGEMENT_KEY
 """
 
 from __future__ import annotations

@@ -160,7 +160,9 @@ class GuardedProtocol(HttpConnection):
         scope = self._make_scope(method, version)
         cycle = self.make_cycle(
             scope,
-            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            keep_alive=version == "1.1"
+            and parser.should_keep_alive()
+            and not self.guard.is_leaving,
             waits=self.expect_100_continue and version == "1.1",
         )
         scope["extensions"] = {"calotype.connection": cycle}

@@ -183,22 +183,17 @@ class ServiceRecords:
         Raises:
             NotFound: there is none of that name.
         """
-        if isinstance(values.get("access"), AccessSettings):
-            values["access"] = values["access"].model_dump(mode="json")
         with self._database.writing() as connection:
-            changed = connection.execute(
-                sqlalchemy.update(tables.services)
-                .where(tables.services.c.name == name)
-                .values(**values, updated_at=now())
-            )
-            if changed.rowcount == 0:
-                raise errors.NotFound(
-                    f"expected a service '{name}'", where="this workspace", got="none of that name"
-                )
+            _change(connection, name, values)
 
-    def put_version(self, service: str, version: Version) -> None:
-        """Write a version and those of its revisions that are new."""
+    def put_version(self, service: str, version: Version, **values: Any) -> None:
+        """Write a version and those of its revisions that are new, and columns of its service.
+
+        Raises:
+            NotFound: there is no such service.
+        """
         with self._database.writing() as connection:
+            _change(connection, service, values)
             _put_version(connection, service, version)
 
     def change_version(self, service: str, version: str, **values: Any) -> None:
@@ -228,6 +223,22 @@ class ServiceRecords:
                 sqlalchemy.delete(tables.services).where(tables.services.c.name == name)
             )
             return gone.rowcount > 0
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return what differs whenever a service or a version has changed; cheap to ask for."""
+        services, versions = tables.services, tables.service_versions
+        query = sqlalchemy.select(
+            *(
+                sqlalchemy.select(what).scalar_subquery()
+                for table in (services, versions)
+                for what in (
+                    sqlalchemy.func.count(table.c.state),
+                    sqlalchemy.func.max(table.c.updated_at),
+                )
+            )
+        )
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).one())
 
     def users_of(self, model: str) -> list[str]:
         """Return the names of the services that want or serve a model (`name:version`)."""
@@ -304,6 +315,20 @@ def _row(service: Service) -> dict[str, Any]:
         if item.name != "versions"
     }
     return {**values, "access": service.access.model_dump(mode="json")}
+
+
+def _change(connection: Connection, name: str, values: dict[str, Any]) -> None:
+    if isinstance(values.get("access"), AccessSettings):
+        values = {**values, "access": values["access"].model_dump(mode="json")}
+    changed = connection.execute(
+        sqlalchemy.update(tables.services)
+        .where(tables.services.c.name == name)
+        .values(**values, updated_at=now())
+    )
+    if changed.rowcount == 0:
+        raise errors.NotFound(
+            f"expected a service '{name}'", where="this workspace", got="none of that name"
+        )
 
 
 def _put_version(connection: Connection, service: str, version: Version) -> None:

@@ -1,0 +1,387 @@
+"""The door to all changes of services: each is checked, locked, written down and audited."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from calotype import errors
+from calotype.hosting.layout import Layout
+from calotype.hosting.management import (
+    calling,
+    credentials,
+    deleting,
+    deploying,
+    keeper,
+    logs,
+    updating,
+    versions,
+    waiting,
+)
+from calotype.hosting.management.locking import changing
+from calotype.hosting.management.request import DeployRequest
+from calotype.hosting.source_folder import stored_anew
+from calotype.serving.auth.keys import ServiceKeys
+from calotype.serving.auth.tokens import LIFETIME_S, IssuedToken
+from calotype.serving.http_client import Reply
+from calotype.workspace.service_settings import Inference, RuntimeSettings
+from calotype.workspace.services import Service
+from calotype.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from calotype.hosting.keeping import Observation
+
+
+class Management:
+    """Changes and looks after the services of a workspace.
+
+    Every change raises `Busy` while another one of the same service is in progress.
+
+    Args:
+        workspace: whose.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def deploy(self, request: DeployRequest) -> Service:
+        """Make a service, or update it in place with `overwrite`; `wait` tells when it is ready.
+
+        Raises:
+            CalotypeError: the request cannot be met; nothing has changed then.
+        """
+        return deploying.deploy(self._workspace, request)
+
+    def update(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        models: Sequence[str] | None = None,
+        inference: Inference | None = None,
+        runtime: Mapping[str, Any] | RuntimeSettings | None = None,
+        access: Mapping[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+        properties: dict[str, str] | None = None,
+        description: str | None = None,
+    ) -> Service:
+        """Change a service in place; what is None stays. URI and keys stay in any case.
+
+        Args:
+            name: of the service.
+            version: which of its versions; its default one when left out.
+            models: `name` or `name:version` of all its models.
+            inference: another script, source or environment.
+            runtime: settings by name, or all of them.
+            access: settings by name.
+            tags: all of them.
+            properties: to be added.
+            description: another one.
+
+        Raises:
+            EmptyInput: nothing is to be changed.
+            CalotypeError: the change cannot be made; nothing has changed then.
+        """
+        given = (models, inference, runtime, access, tags, properties, description)
+        if all(value is None for value in given):
+            raise errors.EmptyInput(
+                "expected something to change", where=f"update of service '{name}'", got="nothing"
+            )
+        with self._changing(name) as service:
+            changes = updating.Changes(
+                version=version or versions.default_of(service).name,
+                models=models,
+                inference=inference,
+                runtime=runtime,
+                access=access,
+                tags=tags,
+                properties=properties,
+                description=description,
+            )
+            return updating.apply(self._workspace, service, changes)
+
+    def reload(self, name: str) -> Service:
+        """Run a local service's script as it is on disk now; the old one goes on if it cannot.
+
+        Raises:
+            NotSupported: it was not deployed from a source directory on target 'local'.
+        """
+        with self._changing(name) as service:
+            if service.target != "local":
+                raise errors.NotSupported(
+                    "expected a service on target 'local'",
+                    where=f"reload of service '{name}'",
+                    got=f"target '{service.target}'",
+                    action="Update it with the changed script.",
+                )
+            version = versions.default_of(service)
+            changes = updating.Changes(
+                version=version.name,
+                inference=stored_anew(self._workspace, version.wanted.inference),
+                always_new_revision=True,
+            )
+            return updating.apply(self._workspace, service, changes, action="service.reload")
+
+    def delete(self, name: str) -> bool:
+        """Remove a service, its processes, files and logs; return whether there was one.
+
+        Raises:
+            OperationFailed: a process of it did not end in time.
+        """
+        with changing(Layout.of(self._workspace.place), name):
+            return deleting.delete(self._workspace, name)
+
+    def create_version(
+        self,
+        name: str,
+        version: str,
+        *,
+        models: Sequence[str] | None = None,
+        inference: Inference | None = None,
+        runtime: Mapping[str, Any] | RuntimeSettings | None = None,
+        traffic_percent: int = 0,
+        is_default: bool = False,
+        is_control: bool = False,
+    ) -> Service:
+        """Add a version to a service; what is left out is as in the default version.
+
+        Raises:
+            CalotypeError: there cannot be such a version; nothing has changed then.
+        """
+        with self._changing(name) as service:
+            return versions.create(
+                self._workspace,
+                service,
+                version,
+                models=models,
+                inference=inference,
+                runtime=runtime,
+                traffic_percent=traffic_percent,
+                is_default=is_default,
+                is_control=is_control,
+            )
+
+    def update_version(
+        self,
+        name: str,
+        version: str,
+        *,
+        models: Sequence[str] | None = None,
+        inference: Inference | None = None,
+        runtime: Mapping[str, Any] | RuntimeSettings | None = None,
+        traffic_percent: int | None = None,
+        is_default: bool | None = None,
+        is_control: bool | None = None,
+    ) -> Service:
+        """Change a version in place: what it runs, its share of the traffic, its role.
+
+        Raises:
+            CalotypeError: the change cannot be made.
+        """
+        with self._changing(name) as service:
+            service.version(version)
+            shares = {} if traffic_percent is None else {version: traffic_percent}
+            versions.split(service, shares)
+            changes = updating.Changes(
+                version=version, models=models, inference=inference, runtime=runtime
+            )
+            if not models is inference is runtime is None:
+                updating.apply(self._workspace, service, changes, action="service.update_version")
+            versions.set_roles(
+                self._workspace,
+                service,
+                version,
+                is_default=bool(is_default),
+                is_control=bool(is_control),
+            )
+            changed = self._workspace.services.get(name)
+            return versions.set_traffic(self._workspace, changed, shares) if shares else changed
+
+    def delete_version(self, name: str, version: str) -> Service:
+        """Remove a version; its share goes to the default one.
+
+        Raises:
+            NotFound: there is none of that name.
+            InUse: it is the default version.
+        """
+        with self._changing(name) as service:
+            return versions.delete(self._workspace, service, version)
+
+    def set_traffic(
+        self, name: str, percents: Mapping[str, int], *, mirror: Mapping[str, int] | None = None
+    ) -> Service:
+        """Share the requests out over the versions; the default one takes what others leave.
+
+        Args:
+            name: of the service.
+            percents: by version; those left out keep theirs.
+            mirror: percent of the requests of which a version gets a copy, whose answer nobody
+                sees.
+
+        Raises:
+            NotFound: there is no such version.
+            NotInRange: the shares are more than 100 percent.
+        """
+        with self._changing(name) as service:
+            return versions.set_traffic(self._workspace, service, percents, mirror)
+
+    def start_canary(self, name: str, version: str, **rules: Any) -> Service:
+        """Give a version more and more of the traffic while it does no worse than the default.
+
+        Args:
+            name: of the service.
+            version: the new one.
+            rules: see `RolloutRules`.
+
+        Raises:
+            CalotypeError: there is no such version, or a rule is none.
+        """
+        with self._changing(name) as service:
+            return versions.start_canary(self._workspace, service, version, rules)
+
+    def roll_back(
+        self, name: str, version: str | None = None, *, revision: int | None = None
+    ) -> Service:
+        """Undo the last change of a version, or its roll-out.
+
+        Args:
+            name: of the service.
+            version: which of its versions; the one that is being rolled out, else the default one.
+            revision: go back to this one; the one before when left out.
+
+        Raises:
+            NotFound: there is nothing to go back to.
+        """
+        with self._changing(name) as service:
+            chosen = version or _rolled_out(service) or versions.default_of(service).name
+            return versions.roll_back(self._workspace, service, chosen, revision)
+
+    def keys(self, name: str) -> ServiceKeys:
+        """Return the keys that open a service.
+
+        Raises:
+            NotSupported: it has none.
+        """
+        return credentials.keys_of(self._workspace, self._workspace.services.get(name))
+
+    def regenerate_key(self, name: str, key: str, value: str | None = None) -> Service:
+        """Exchange one secret of a service; everything else goes on working.
+
+        Args:
+            name: of the service.
+            key: "primary" or "secondary", or "token" to end all tokens.
+            value: the new key; made when left out.
+
+        Raises:
+            NotSupported: the service has no such secret.
+            UnparsableValue: no such key, or a value that is none.
+        """
+        with self._changing(name) as service:
+            if key.lower() == "token":
+                credentials.token_of(self._workspace, service)
+            else:
+                credentials.keys_of(self._workspace, service)
+            secrets = credentials.opened(self._workspace, service)
+            changed = credentials.regenerated(secrets, key, value)
+            sealed = changed.sealed(self._workspace.key_file)
+            self._workspace.services.change(name, credentials=sealed)
+            self._workspace.audit.note("service.regenerate_key", name, key=key.lower())
+            keeper.tell(self._workspace, service)
+            return self._workspace.services.get(name)
+
+    def token(self, name: str, *, lifetime_s: int = LIFETIME_S) -> IssuedToken:
+        """Return a new token that opens a service.
+
+        Raises:
+            NotSupported: it asks for none.
+        """
+        service = self._workspace.services.get(name)
+        issued = credentials.token_of(self._workspace, service, lifetime_s=lifetime_s)
+        self._workspace.audit.note(
+            "service.issue_token", name, expires_at=issued.expires_at.isoformat()
+        )
+        return issued
+
+    def credential(self, name: str) -> str:
+        """Return what a caller shows; empty when nothing is asked for."""
+        return credentials.credential_of(self._workspace, self._workspace.services.get(name))
+
+    def logs(
+        self,
+        name: str,
+        *,
+        num_lines: int = 5000,
+        init: bool = False,
+        version: str | None = None,
+    ) -> str:
+        """Return the last lines of the log, during and after a deployment.
+
+        Args:
+            name: of the service.
+            num_lines: at most.
+            init: only what was logged until each replica was ready, or failed.
+            version: of one version only.
+
+        Raises:
+            NotFound: there is no such service.
+        """
+        service = self._workspace.services.get(name)
+        return logs.read(self._workspace, service, num_lines=num_lines, init=init, version=version)
+
+    def observe(self, name: str) -> Observation:
+        """Return how a service is, now.
+
+        Raises:
+            NotFound: there is no such service.
+        """
+        return keeper.look(self._workspace, name)
+
+    def wait(
+        self,
+        name: str,
+        *,
+        on_change: Callable[[Observation], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> Observation:
+        """Return when every version serves what is wanted.
+
+        Raises:
+            OperationFailed: `DeploymentFailed`, with the reason, the trace of `init` and a listing
+                of the model folder; or it did not become ready in time.
+        """
+        return waiting.wait(self._workspace, name, on_change=on_change, timeout_s=timeout_s)
+
+    def run(
+        self,
+        name: str,
+        body: bytes,
+        content_type: str = "application/json",
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: str = "",
+        timeout_s: float = calling.TIMEOUT_S,
+    ) -> Reply:
+        """Send a request with the service's credential; after a 401 it is sent once more.
+
+        Raises:
+            OperationFailed: there was no reply.
+        """
+        return calling.run(
+            self._workspace,
+            name,
+            body,
+            content_type=content_type,
+            headers=headers,
+            query=query,
+            timeout_s=timeout_s,
+        )
+
+    @contextlib.contextmanager
+    def _changing(self, name: str) -> Generator[Service]:
+        with changing(Layout.of(self._workspace.place), name):
+            yield self._workspace.services.get(name)
+
+
+def _rolled_out(service: Service) -> str:
+    return next((one.name for one in service.versions if one.rollout), "")

@@ -1,0 +1,189 @@
+"""A list of packages as `conda env` files have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, Self
+
+from calotype import errors, files
+from calotype.webservice.exceptions import told_as
+
+_DEFAULT_CHANNEL: Final = "conda-forge"
+
+
+class CondaDependencies:
+    """Packages of conda and of pip, and the version of Python.
+
+    Args:
+        conda_dependencies_file_path: a file to read.
+
+    Raises:
+        WebserviceException: it cannot be read.
+    """
+
+    def __init__(self, conda_dependencies_file_path: str | Path | None = None) -> None:
+        self.python_version: str = ""
+        self.conda_channels: list[str] = []
+        self._conda: list[str] = []
+        self._pip: list[str] = []
+        self._pip_options: list[str] = []
+        if conda_dependencies_file_path is not None:
+            with told_as():
+                self._read(Path(conda_dependencies_file_path))
+
+    @classmethod
+    def create(
+        cls,
+        pip_indexurl: str | None = None,
+        pip_packages: Iterable[str] | None = None,
+        conda_packages: Iterable[str] | None = None,
+        python_version: str | None = None,
+        pin_sdk_version: bool = True,
+    ) -> Self:
+        """Return a list of these packages.
+
+        Args:
+            pip_indexurl: where pip looks first.
+            pip_packages: as in a requirements file.
+            conda_packages: such as `numpy=2.1`.
+            python_version: such as 3.11.
+            pin_sdk_version: of the retired SDK, which is not installed.
+        """
+        made = cls()
+        if pip_indexurl:
+            made.set_pip_option(f"--index-url {pip_indexurl}")
+        for package in pip_packages or ():
+            made.add_pip_package(package)
+        for package in conda_packages or ():
+            made.add_conda_package(package)
+        if python_version:
+            made.set_python_version(python_version)
+        return made
+
+    @property
+    def pip_packages(self) -> list[str]:
+        """Lines of a requirements file."""
+        return list(self._pip)
+
+    @property
+    def conda_packages(self) -> list[str]:
+        """Packages of conda, without Python itself and pip."""
+        return list(self._conda)
+
+    @property
+    def pip_options(self) -> list[str]:
+        """Options of pip, such as --extra-index-url."""
+        return list(self._pip_options)
+
+    def add_pip_package(self, pip_package: str) -> None:
+        """Add a package of pip, in place of another version of it."""
+        self.remove_pip_package(pip_package)
+        self._pip.append(pip_package.strip())
+
+    def remove_pip_package(self, pip_package: str) -> None:
+        """Take a package of pip away."""
+        name = package_name(pip_package)
+        self._pip = [line for line in self._pip if package_name(line) != name]
+
+    def add_conda_package(self, conda_package: str) -> None:
+        """Add a package of conda, in place of another version of it."""
+        self.remove_conda_package(conda_package)
+        self._conda.append(conda_package.strip())
+
+    def remove_conda_package(self, conda_package: str) -> None:
+        """Take a package of conda away."""
+        name = package_name(conda_package)
+        self._conda = [line for line in self._conda if package_name(line) != name]
+
+    def add_channel(self, channel: str) -> None:
+        """Add a channel of conda."""
+        if channel not in self.conda_channels:
+            self.conda_channels.append(channel)
+
+    def set_pip_option(self, pip_option: str) -> None:
+        """Add an option of pip."""
+        self._pip_options.append(pip_option)
+
+    def set_python_version(self, version: str) -> None:
+        """Say which Python is wanted."""
+        self.python_version = str(version)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return this as the file has it."""
+        python = f"python={self.python_version}" if self.python_version else "python"
+        pip = [{"pip": [*self._pip_options, *self._pip]}] if self._pip or self._pip_options else []
+        return {
+            "name": "project_environment",
+            "dependencies": [python, *self._conda, *pip],
+            "channels": self.conda_channels or [_DEFAULT_CHANNEL],
+        }
+
+    def serialize_to_string(self) -> str:
+        """Return the text of the file."""
+        import yaml
+
+        return yaml.safe_dump(self.to_document(), sort_keys=False)
+
+    def save(self, path: str | Path | None = None) -> str:
+        """Write a file, or `conda_dependencies.yml` into a folder, and return its path."""
+        target = Path(path or ".")
+        if target.is_dir():
+            target /= "conda_dependencies.yml"
+        with told_as():
+            files.write_text(target, self.serialize_to_string())
+        return str(target)
+
+    def save_to_file(
+        self, base_directory: str | Path, conda_file_path: str | Path | None = None
+    ) -> str:
+        """Write a file below a folder and return its path."""
+        return self.save(Path(base_directory) / (conda_file_path or "conda_dependencies.yml"))
+
+    def _read(self, path: Path) -> None:
+        import yaml
+
+        try:
+            said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except OSError as error:
+            raise errors.UnreadableFile(
+                "expected a conda file", where=str(path), got=error.strerror or "an I/O error"
+            ) from error
+        except (ValueError, yaml.YAMLError) as error:
+            raise errors.UnparsableFile(
+                "expected YAML text", where=str(path), got=str(error)
+            ) from error
+        if not isinstance(said, dict):
+            raise errors.UnparsableFile(
+                "expected a conda file with 'dependencies'", where=str(path), got="other text"
+            )
+        document: dict[str, Any] = said
+        self.conda_channels = [str(channel) for channel in document.get("channels") or ()]
+        for entry in document.get("dependencies") or ():
+            self._take(entry)
+
+    def _take(self, entry: Any) -> None:
+        if isinstance(entry, dict):
+            for line in entry.get("pip") or ():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+                text = str(line).strip()  # pyright: ignore[reportUnknownArgumentType]
+                add = self.set_pip_option if text.startswith("-") else self.add_pip_package
+                add(text)
+        elif package_name(str(entry)) == "python":
+            self.python_version = str(entry)[len("python") :].strip(" =<>~")
+        elif package_name(str(entry)) != "pip":
+            self.add_conda_package(str(entry))
+
+
+def package_name(requirement: str) -> str:
+    """Return the name in a line about a package of pip or conda, in its normal form.
+
+    >>> package_name("conda-forge::Scikit_Learn>=1.5"), package_name("a[b]==1; os_name == 'nt'")
+    ('scikit-learn', 'a')
+    """
+    import re
+
+    plain = requirement.strip().rpartition("::")[2]
+    if "://" in plain and "@" not in plain:
+        plain = plain.rpartition("/")[2].partition("-")[0]  # as wheels are called
+    name = re.split(r"[\s\[=<>!~;@]", plain, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()

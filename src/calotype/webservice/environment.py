@@ -1,0 +1,390 @@
+"""Environments under the names of the retired SDK: what an entry script needs to run."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self
+
+from calotype import errors, files
+from calotype.webservice import unsupported
+from calotype.webservice.conda_dependencies import CondaDependencies
+from calotype.webservice.environment_sections import DockerSection, PythonSection
+from calotype.webservice.exceptions import told_as
+from calotype.webservice.local_environment import build, interpreter_of
+from calotype.workspace.environments import EnvironmentDefinition
+from calotype.workspace.workspace import Workspace
+
+_CURATED: Final = "AzureML-"
+_DEFINITION: Final = "azureml_environment.json"
+
+
+class Environment:
+    """Packages, variables and the Python of an entry script.
+
+    Args:
+        name: to register it by.
+
+    Attributes:
+        version: given at registration; None before.
+        environment_variables: for the script.
+        python: see `PythonSection`.
+        docker: see `DockerSection`.
+        tags: names and values.
+        labels: of the registered version.
+    """
+
+    def __init__(self, name: str, **_ignored: Any) -> None:
+        self.name = name
+        self.version: str | None = None
+        self.environment_variables: dict[str, str] = {}
+        self.python = PythonSection()
+        self.docker = DockerSection()
+        self.tags: dict[str, str] = {}
+        self.labels: list[str] = []
+        self.inferencing_stack_version: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Environment(name={self.name!r}, version={self.version!r})"
+
+    @classmethod
+    def from_definition(cls, definition: EnvironmentDefinition) -> Self:
+        """Return the environment that the workspace knows as `definition`."""
+        made = cls(definition.name)
+        made.version = None if definition.version is None else str(definition.version)
+        made.environment_variables = dict(definition.environment_variables)
+        made.tags = dict(definition.tags)
+        packages = CondaDependencies.create(
+            pip_packages=definition.pip_requirements,
+            conda_packages=definition.conda_dependencies,
+            python_version=definition.python_version,
+        )
+        for option in definition.pip_options:
+            packages.set_pip_option(option)
+        for channel in definition.conda_channels:
+            packages.add_channel(channel)
+        made.python = PythonSection(
+            definition.interpreter or None, definition.is_user_managed, packages
+        )
+        made.docker = DockerSection(
+            definition.base_image or None,
+            definition.dockerfile or None,
+            definition.docker_registry or None,
+        )
+        return made
+
+    def definition(self) -> EnvironmentDefinition:
+        """Return this as the workspace knows it."""
+        packages = self.python.conda_dependencies
+        docker = self.docker
+        return EnvironmentDefinition(
+            name=self.name,
+            version=int(self.version) if self.version else None,
+            interpreter=str(self.python.interpreter_path or ""),
+            python_version=packages.python_version,
+            pip_requirements=tuple(packages.pip_packages),
+            pip_options=tuple(packages.pip_options),
+            conda_dependencies=tuple(packages.conda_packages),
+            conda_channels=tuple(packages.conda_channels),
+            is_user_managed=self.python.user_managed_dependencies,
+            environment_variables={
+                key: str(value) for key, value in self.environment_variables.items()
+            },
+            base_image=docker.base_image or "",
+            dockerfile=docker.base_dockerfile or "",
+            docker_registry=docker.base_image_registry or "",
+            tags=dict(self.tags),
+        )
+
+    @classmethod
+    def get(
+        cls,
+        workspace: Workspace,
+        name: str,
+        version: str | int | None = None,
+        label: str | None = None,
+    ) -> Self:
+        """Return a registered environment: that version, the one with that label, or the latest.
+
+        Raises:
+            WebserviceException: there is none.
+        """
+        if name.startswith(_CURATED) and not workspace.environments.list(name):
+            unsupported.ignore(f"{_CURATED}…", stacklevel=2)
+            return cls(name)
+        with told_as():
+            number = None if version is None else int(version)
+            return cls.from_definition(workspace.environments.get(name, number, label=label))
+
+    @classmethod
+    def list(cls, workspace: Workspace) -> dict[str, Self]:
+        """Return the latest version of every registered environment, by name."""
+        return {
+            one.name: cls.from_definition(one) for one in workspace.environments.list(latest=True)
+        }
+
+    def register(self, workspace: Workspace) -> Self:
+        """Register this, unless the latest version of its name is the same; return what is there.
+
+        Raises:
+            WebserviceException: the name is none.
+        """
+        with told_as():
+            known = workspace.environments.register(self.definition())
+        self.version = str(known.version)
+        return type(self).from_definition(known)
+
+    @staticmethod
+    def label(workspace: Workspace, name: str, version: str | int, labels: Iterable[str]) -> None:
+        """Give a registered version labels, and take them from the one that had them.
+
+        Raises:
+            WebserviceException: there is no such version.
+        """
+        with told_as():
+            workspace.environments.label(name, int(version), labels)
+
+    def clone(self, new_name: str) -> Self:
+        """Return a copy, which is not registered."""
+        made = copy.deepcopy(self)
+        made.name, made.version = new_name, None
+        return made
+
+    @classmethod
+    def from_conda_specification(cls, name: str, file_path: str | Path) -> Self:
+        """Return an environment with the packages of a conda file.
+
+        Raises:
+            WebserviceException: it cannot be read.
+        """
+        made = cls(name)
+        made.python.conda_dependencies = CondaDependencies(file_path)
+        if made.python.conda_dependencies.conda_packages:
+            unsupported.ignore("conda")
+        return made
+
+    @classmethod
+    def from_pip_requirements(
+        cls, name: str, file_path: str | Path, pip_version: str | None = None
+    ) -> Self:
+        """Return an environment with the packages of a requirements file.
+
+        Args:
+            name: of the environment.
+            file_path: the file.
+            pip_version: has no meaning here.
+
+        Raises:
+            WebserviceException: it cannot be read.
+        """
+        if pip_version is not None:
+            unsupported.ignore("pip_version")
+        made = cls(name)
+        for line in _requirements(Path(file_path)):
+            if line.startswith("-"):
+                made.python.conda_dependencies.set_pip_option(line)
+            else:
+                made.python.conda_dependencies.add_pip_package(line)
+        return made
+
+    @classmethod
+    def from_existing_conda_environment(cls, name: str, conda_environment_name: str) -> Self:
+        """Return an environment that runs in the Python of a conda environment of this machine.
+
+        Raises:
+            WebserviceException: there is none of that name.
+        """
+        made = cls(name)
+        with told_as():
+            made.python.interpreter_path = _conda_python(conda_environment_name)
+        made.python.user_managed_dependencies = True
+        return made
+
+    @classmethod
+    def from_docker_image(
+        cls,
+        name: str,
+        image: str,
+        container_registry: Any = None,
+        conda_specification: str | Path | None = None,
+        pip_requirements: str | Path | None = None,
+    ) -> Self:
+        """Return an environment for packages of services on an image; see `Model.package`.
+
+        Services here run without the image: in the Python of this machine, which has to have the
+        packages.
+        """
+        unsupported.ignore_given(container_registry=container_registry)
+        made = cls._from_files(name, conda_specification, pip_requirements)
+        made.docker.base_image = image
+        return made
+
+    @classmethod
+    def from_dockerfile(
+        cls,
+        name: str,
+        dockerfile: str | Path,
+        conda_specification: str | Path | None = None,
+        pip_requirements: str | Path | None = None,
+    ) -> Self:
+        """Return an environment for packages of services on a Dockerfile, given as path or text."""
+        made = cls._from_files(name, conda_specification, pip_requirements)
+        text = str(dockerfile)
+        is_file = "\n" not in text and Path(text).is_file()
+        made.docker.base_dockerfile = Path(text).read_text("utf-8") if is_file else text
+        return made
+
+    @classmethod
+    def from_docker_build_context(cls, name: str, docker_build_context: Any) -> Self:
+        """Return an environment for packages of services on the Dockerfile of a folder."""
+        folder = getattr(docker_build_context, "location", docker_build_context)
+        named = getattr(docker_build_context, "dockerfile_path", "Dockerfile")
+        return cls.from_dockerfile(name, Path(str(folder)) / str(named))
+
+    @classmethod
+    def _from_files(
+        cls,
+        name: str,
+        conda_specification: str | Path | None,
+        pip_requirements: str | Path | None,
+    ) -> Self:
+        if conda_specification is not None:
+            return cls.from_conda_specification(name, conda_specification)
+        if pip_requirements is not None:
+            return cls.from_pip_requirements(name, pip_requirements)
+        return cls(name)
+
+    def build(self, workspace: Workspace, image_build_compute: Any = None) -> Self:
+        """Have the packages installed, as `build_local` does, and return this."""
+        unsupported.ignore_given(image_build_compute=image_build_compute)
+        self.build_local(workspace)
+        return self
+
+    def build_local(
+        self, workspace: Workspace, platform: str | None = None, **_ignored: Any
+    ) -> str:
+        """Make a Python of its own for this below the workspace; pip installs what is missing.
+
+        Deploying finds it there by what is asked for.
+
+        Returns:
+            The path of its Python.
+
+        Raises:
+            WebserviceException: pip could not install something.
+        """
+        unsupported.ignore_given(platform=platform)
+        with told_as():
+            if self.python.interpreter_path:
+                return str(self.python.interpreter_path)
+            return build(workspace, self.definition())
+
+    def interpreter(self, workspace: Workspace) -> str:
+        """Return the Python that a service with this environment runs its script with."""
+        return interpreter_of(workspace, self.definition()) or sys.executable
+
+    def get_image_details(self, workspace: Workspace) -> NoReturn:
+        """There are no images here.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("get_image_details")
+
+    def save_to_directory(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write this into a folder.
+
+        Raises:
+            WebserviceException: there is something, and `overwrite` is false.
+        """
+        folder = Path(path)
+        with told_as():
+            if folder.exists() and any(folder.iterdir()) and not overwrite:
+                raise errors.AlreadyExists(
+                    "expected a new folder",
+                    where=str(folder),
+                    got="one with files",
+                    action="Choose another, or say overwrite=True.",
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write_json(folder / _DEFINITION, self.definition().to_document())
+            self.python.conda_dependencies.save(folder)
+            if self.docker.base_dockerfile:
+                files.write_text(folder / "BaseDockerfile", self.docker.base_dockerfile)
+
+    @classmethod
+    def load_from_directory(cls, path: str | Path) -> Self:
+        """Return what `save_to_directory` wrote.
+
+        Raises:
+            WebserviceException: it cannot be read.
+        """
+        with told_as():
+            document = files.read_json(Path(path) / _DEFINITION)
+            return cls.from_definition(EnvironmentDefinition.of_document(document))
+
+    @staticmethod
+    def add_private_pip_wheel(
+        workspace: Workspace, file_path: str | Path, exist_ok: bool = False
+    ) -> str:
+        """Copy a wheel into the workspace and return its address, for `add_pip_package`.
+
+        Raises:
+            WebserviceException: there is no such file; or there is one of that name already, and
+                `exist_ok` is false.
+        """
+        source = Path(file_path)
+        target = workspace.place.root / "wheels" / source.name
+        with told_as():
+            if target.exists() and not exist_ok:
+                raise errors.AlreadyExists(
+                    "expected a new wheel",
+                    where=source.name,
+                    got="one of that name",
+                    action="Say exist_ok=True to use the one that is there.",
+                )
+            if not target.exists():
+                try:
+                    with files.aside(target) as temporary:
+                        shutil.copyfile(source, temporary)
+                except FileNotFoundError as error:
+                    raise errors.UnreadableFile(
+                        "expected a wheel", where=str(source), got="no file"
+                    ) from error
+        return target.as_uri()
+
+
+def _requirements(path: Path) -> list[str]:
+    with told_as():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise errors.UnreadableFile(
+                "expected a requirements file", where=str(path), got=str(error)
+            ) from error
+    lines = (line.partition(" #")[0].strip() for line in text.replace("\\\n", " ").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _conda_python(name: str, variables: Mapping[str, str] = os.environ) -> str:
+    """Return the Python of a conda environment; a path is one too."""
+    roots = [Path(name)]
+    prefix = variables.get("CONDA_PREFIX", "")
+    if prefix:
+        roots.append(Path(prefix) / "envs" / name)
+    if program := variables.get("CONDA_EXE", ""):
+        roots.append(Path(program).parents[1] / "envs" / name)
+    for root in roots:
+        python = root / ("python.exe" if sys.platform == "win32" else "bin/python")
+        if python.is_file():
+            return str(python)
+    raise errors.NotFound(
+        f"expected a conda environment '{name}'",
+        where="this machine",
+        got="none of that name",
+        action="Activate conda first, or give the folder of the environment.",
+    )

@@ -1,0 +1,542 @@
+"""Models under the names of the retired SDK."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+
+from calotype.webservice import unsupported
+from calotype.webservice.exceptions import ModelNotFound, WebserviceException, told_as
+from calotype.webservice.model_files import model_path
+from calotype.webservice.registering import datasets_of, details_of, register_files
+from calotype.webservice.resource_configuration import ResourceConfiguration
+from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from calotype.webservice.compute import ClusterCompute
+    from calotype.webservice.dataset import Dataset
+    from calotype.webservice.deployment_configuration import DeploymentConfiguration
+    from calotype.webservice.inference_config import InferenceConfig
+    from calotype.webservice.package import ModelPackage
+    from calotype.webservice.profile import ModelProfile
+    from calotype.webservice.webservice import Webservice
+
+Filters = str | Sequence[str | Sequence[str]] | None
+
+
+class Model:
+    """One version of a registered model.
+
+    Args:
+        workspace: where it is registered.
+        name: of the model; the newest version that meets all that is said.
+        id: `name:version`, in place of a name.
+        tags: it has all of these: "key" or ["key", "value"], or a list of them.
+        properties: likewise.
+        version: this one.
+        run_id: made by this run.
+        model_framework: of this one.
+        expand: has no meaning here.
+
+    Raises:
+        ModelNotFound: there is none.
+    """
+
+    class Framework(StrEnum):
+        """What a model was made with."""
+
+        CUSTOM = "Custom"
+        TENSORFLOW = "TensorFlow"
+        SCIKITLEARN = "ScikitLearn"
+        ONNX = "Onnx"
+        TFKERAS = "TfKeras"
+        PYTORCH = "PyTorch"
+        MULTI = "Multi"
+
+    _registered: RegisteredModel
+    mime_type: ClassVar[str] = "application/octet-stream"
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        name: str | None = None,
+        id: str | None = None,
+        tags: Filters = None,
+        properties: Filters = None,
+        version: int | str | None = None,
+        run_id: str | None = None,
+        model_framework: str | None = None,
+        expand: bool = True,
+    ) -> None:
+        self.workspace = workspace
+        with told_as(not_found=ModelNotFound):
+            if id is not None:
+                found = [workspace.models.find(id)]
+            elif name is None:
+                raise WebserviceException("expected a name or an id", where="Model", got="neither")
+            else:
+                found = workspace.models.list(
+                    name, _pairs(tags), _pairs(properties), run_id, framework=model_framework
+                )
+                if version is not None:
+                    found = [one for one in found if one.version == int(version)]
+                if not found:
+                    workspace.models.get(name, None if version is None else int(version))
+                    raise ModelNotFound(
+                        "expected a model that has all that is asked for",
+                        where=f"model '{name}'",
+                        got="none",
+                    )
+        self._registered = found[0]
+
+    def __repr__(self) -> str:
+        return f"Model(workspace={self.workspace.name!r}, name={self.name!r}, id={self.id!r})"
+
+    @classmethod
+    def of(cls, workspace: Workspace, registered: RegisteredModel) -> Self:
+        """Return the model that the workspace knows as `registered`."""
+        made = cls.__new__(cls)
+        made.workspace, made._registered = workspace, registered
+        return made
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._registered.name
+
+    @property
+    def version(self) -> int:
+        """1, 2, …"""
+        return self._registered.version
+
+    @property
+    def id(self) -> str:
+        """`name:version`."""
+        return self._registered.id
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Names and values that can be changed."""
+        return dict(self._registered.tags)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Names and values that stay."""
+        return dict(self._registered.properties)
+
+    @property
+    def description(self) -> str:
+        """For people."""
+        return self._registered.description
+
+    @property
+    def created_time(self) -> datetime:
+        """When it was registered."""
+        return self._registered.created_at
+
+    @property
+    def created_by(self) -> str:
+        """Who registered it."""
+        return self._registered.created_by
+
+    @property
+    def model_framework(self) -> str:
+        """What it was made with."""
+        return self._registered.framework
+
+    @property
+    def model_framework_version(self) -> str | None:
+        """Its version."""
+        return self._registered.framework_version
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that made it."""
+        return self._registered.run_id
+
+    @property
+    def url(self) -> str:
+        """Its address inside the workspace."""
+        return f"calotype://{self.workspace.name}/models/{self.name}/{self.version}"
+
+    @property
+    def datasets(self) -> dict[str, builtins.list[Dataset]]:
+        """Its datasets by purpose."""
+        return datasets_of(self.workspace, self._registered.details)
+
+    @property
+    def sample_input_dataset(self) -> Dataset | None:
+        """An example of its input."""
+        return self._sample("sample_input")
+
+    @property
+    def sample_output_dataset(self) -> Dataset | None:
+        """An example of its output."""
+        return self._sample("sample_output")
+
+    @property
+    def resource_configuration(self) -> ResourceConfiguration | None:
+        """What it needs where it is served."""
+        said = self._registered.details.get("resources")
+        return None if said is None else ResourceConfiguration.of(said)
+
+    @classmethod
+    def register(
+        cls,
+        workspace: Workspace,
+        model_path: str | Path,
+        model_name: str,
+        tags: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+        description: str | None = None,
+        datasets: Iterable[tuple[str, Dataset]] | None = None,
+        model_framework: str | None = None,
+        model_framework_version: str | None = None,
+        child_paths: Sequence[str] | None = None,
+        sample_input_dataset: Dataset | None = None,
+        sample_output_dataset: Dataset | None = None,
+        resource_configuration: ResourceConfiguration | None = None,
+    ) -> Self:
+        """Store a file or folder as the next version of a model.
+
+        Args:
+            workspace: where.
+            model_path: the file or folder.
+            model_name: 1 to 255 letters, digits, dots, dashes and underscores.
+            tags: can be changed later.
+            properties: can only be added to later.
+            description: for people.
+            datasets: pairs of a purpose and a dataset.
+            model_framework: one of `Model.Framework`; guessed from the files when left out.
+            model_framework_version: its version.
+            child_paths: only these of the folder.
+            sample_input_dataset: an example of its input.
+            sample_output_dataset: an example of its output.
+            resource_configuration: what it needs where it is served.
+
+        Raises:
+            WebserviceException: the path or the name cannot be used.
+        """
+        with told_as():
+            registered = register_files(
+                workspace,
+                str(model_path),
+                model_name,
+                child_paths,
+                tags=tags,
+                properties=properties,
+                description=description or "",
+                framework=model_framework,
+                framework_version=model_framework_version,
+                details=details_of(
+                    datasets, sample_input_dataset, sample_output_dataset, resource_configuration
+                ),
+            )
+        sys.stdout.write(f"Registering model {model_name}\n")
+        return cls.of(workspace, registered)
+
+    @staticmethod
+    def get_model_path(
+        model_name: str, version: int | None = None, _workspace: Workspace | None = None
+    ) -> str:
+        """Return where a model's file or folder is: in a running service, or unpacked here.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        with told_as(not_found=ModelNotFound):
+            inside = model_path(model_name, version)
+            if inside is not None:
+                return str(inside)
+            workspace = _workspace or Workspace.from_config()
+            return str(workspace.models.path_of(workspace.models.get(model_name, version)))
+
+    def download(
+        self, target_dir: str | Path = ".", exist_ok: bool = False, exists_ok: bool | None = None
+    ) -> str:
+        """Write its files into a folder and return the path of what was written.
+
+        Raises:
+            WebserviceException: there is something of that name, and `exist_ok` is false.
+        """
+        with told_as():
+            return str(
+                self.workspace.models.download(
+                    self._registered, target_dir, exist_ok=bool(exist_ok or exists_ok)
+                )
+            )
+
+    @classmethod
+    def list(
+        cls,
+        workspace: Workspace,
+        name: str | None = None,
+        tags: Filters = None,
+        properties: Filters = None,
+        run_id: str | None = None,
+        latest: bool = False,
+        dataset_id: str | None = None,
+        expand: bool = True,
+        page_count: int = 255,
+        model_framework: str | None = None,
+    ) -> builtins.list[Self]:
+        """Return the models that have all that is said, by name, the newest version first.
+
+        Args:
+            workspace: where.
+            name: of this name.
+            tags: "key" or ["key", "value"], or a list of them.
+            properties: likewise.
+            run_id: made by this run.
+            latest: the newest version of each name only.
+            dataset_id: with this dataset, `name:version`.
+            expand: has no meaning here.
+            page_count: has no meaning here.
+            model_framework: of this one.
+        """
+        found = workspace.models.list(
+            name,
+            _pairs(tags),
+            _pairs(properties),
+            run_id,
+            latest=latest,
+            framework=model_framework,
+        )
+        return [cls.of(workspace, one) for one in found if _has_dataset(one, dataset_id)]
+
+    def update(
+        self,
+        tags: dict[str, str] | None = None,
+        description: str | None = None,
+        sample_input_dataset: Dataset | None = None,
+        sample_output_dataset: Dataset | None = None,
+        resource_configuration: ResourceConfiguration | None = None,
+    ) -> None:
+        """Change what is said about it; tags take the place of all tags.
+
+        Raises:
+            WebserviceException: it was deleted meanwhile.
+        """
+        details = details_of(
+            None, sample_input_dataset, sample_output_dataset, resource_configuration
+        )
+        self._change(tags=tags, description=description, details=details)
+
+    def update_tags_properties(
+        self,
+        add_tags: dict[str, str] | None = None,
+        remove_tags: Iterable[str] | None = None,
+        add_properties: dict[str, str] | None = None,
+    ) -> None:
+        """Add and remove tags, and add properties.
+
+        Raises:
+            WebserviceException: a property is there with another value.
+        """
+        self._change(add_tags=add_tags, remove_tags=remove_tags or (), properties=add_properties)
+
+    def add_tags(self, tags: dict[str, str]) -> None:
+        """Add tags, or change those of the same names."""
+        self._change(add_tags=tags)
+
+    def remove_tags(self, tags: Iterable[str]) -> None:
+        """Remove the tags of these names."""
+        self._change(remove_tags=[tags] if isinstance(tags, str) else tags)
+
+    def add_properties(self, properties: dict[str, str]) -> None:
+        """Add properties.
+
+        Raises:
+            WebserviceException: one is there with another value.
+        """
+        self._change(properties=properties)
+
+    def add_dataset_references(self, datasets: Iterable[tuple[str, Dataset]]) -> None:
+        """Add datasets: pairs of a purpose and a dataset."""
+        known = self._registered.details.get("datasets", [])
+        self._change(details={"datasets": known + details_of(datasets)["datasets"]})
+
+    def delete(self) -> None:
+        """Forget this version.
+
+        Raises:
+            WebserviceException: a service uses it (2005, 412).
+        """
+        with told_as(not_found=ModelNotFound):
+            self.workspace.models.delete(self._registered)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return this as JSON has it."""
+        one = self._registered
+        return {
+            "createdTime": one.created_at.isoformat(),
+            "createdBy": one.created_by,
+            "description": one.description,
+            "id": one.id,
+            "mimeType": self.mime_type,
+            "name": one.name,
+            "framework": one.framework,
+            "frameworkVersion": one.framework_version,
+            "tags": dict(one.tags),
+            "properties": dict(one.properties),
+            "unpack": False,
+            "url": self.url,
+            "version": one.version,
+            "upload": None,
+            "runId": one.run_id,
+            "resourceRequirements": one.details.get("resources"),
+            "datasets": one.details.get("datasets", []),
+            "sampleInputData": one.details.get("sample_input"),
+            "sampleOutputData": one.details.get("sample_output"),
+        }
+
+    @classmethod
+    def deserialize(cls, workspace: Workspace, model_payload: Mapping[str, Any]) -> Self:
+        """Return the model that a document of `serialize` is of.
+
+        Raises:
+            ModelNotFound: there is none.
+        """
+        return cls(workspace, id=str(model_payload["id"]))
+
+    def get_sas_urls(self) -> NoReturn:
+        """There is no blob storage that would sign addresses.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("get_sas_urls")
+
+    @staticmethod
+    def deploy(
+        workspace: Workspace,
+        name: str,
+        models: Sequence[Model | str],
+        inference_config: InferenceConfig | None = None,
+        deployment_config: DeploymentConfiguration | None = None,
+        deployment_target: ClusterCompute | None = None,
+        overwrite: bool = False,
+        show_output: bool = False,
+    ) -> Webservice:
+        """Make a service of models.
+
+        Args:
+            workspace: where.
+            name: 3 to 32 lower-case letters, digits and dashes.
+            models: registered ones; may be empty for a script that needs none.
+            inference_config: what runs them; None for an image model, ONNX or scikit-learn model
+                that is served without code.
+            deployment_config: how it runs; that of `InstanceWebservice` when left out.
+            deployment_target: a cluster of `ComputeTarget`; there is one, which is this machine.
+            overwrite: update the service of that name in place, when there is one.
+            show_output: wait, and show the progress.
+
+        Returns:
+            The service; `wait_for_deployment` tells when it is ready.
+
+        Raises:
+            WebserviceException: the request cannot be met.
+        """
+        from calotype.webservice.deploying import deploy
+
+        return deploy(
+            workspace,
+            name,
+            models,
+            inference_config,
+            deployment_config,
+            deployment_target,
+            overwrite=overwrite,
+            show_output=show_output,
+        )
+
+    @staticmethod
+    def package(
+        workspace: Workspace,
+        models: Sequence[Model],
+        inference_config: InferenceConfig | None = None,
+        generate_dockerfile: bool = False,
+        image_name: str | None = None,
+        image_label: str | None = None,
+    ) -> ModelPackage:
+        """Write a folder with a Dockerfile that runs models as a service; see `ModelPackage`."""
+        from calotype.webservice import package
+
+        with told_as():
+            return package.package(
+                workspace,
+                models,
+                inference_config,
+                generate_dockerfile=generate_dockerfile,
+                image_name=image_name,
+                image_label=image_label,
+            )
+
+    @staticmethod
+    def profile(
+        workspace: Workspace,
+        profile_name: str,
+        models: Sequence[Model],
+        inference_config: InferenceConfig | None,
+        input_dataset: Any = None,
+        cpu: float | None = None,
+        memory_in_gb: float | None = None,
+        description: str | None = None,
+        input_data: Any = None,
+    ) -> ModelProfile:
+        """Measure how long models take and what they need; see `ModelProfile`."""
+        from calotype.webservice import profile
+
+        with told_as():
+            return profile.profile(
+                workspace,
+                profile_name,
+                models,
+                inference_config,
+                input_dataset if input_dataset is not None else input_data,
+                cpu=cpu,
+                memory_in_gb=memory_in_gb,
+                description=description,
+            )
+
+    @staticmethod
+    def print_configuration(
+        models: Sequence[Model | str],
+        inference_config: InferenceConfig | None,
+        deployment_config: DeploymentConfiguration | None,
+        deployment_target: ClusterCompute | None = None,
+    ) -> None:
+        """Print what a deployment would be made of."""
+        from calotype.webservice.deploying import describe
+
+        sys.stdout.write(describe(models, inference_config, deployment_config) + "\n")
+
+    def _sample(self, key: str) -> Dataset | None:
+        from calotype.webservice.dataset import Dataset
+
+        said = self._registered.details.get(key)
+        return None if said is None else Dataset.get_by_name(self.workspace, **said)
+
+    def _change(self, **changes: Any) -> None:
+        with told_as(not_found=ModelNotFound):
+            self._registered = self.workspace.models.update(self._registered, **changes)
+
+
+def _pairs(given: Filters) -> builtins.list[str | Sequence[str]] | None:
+    """Return filters as a list: a text is a key, a pair of texts in a list is key and value."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return [given]
+    return list(given)
+
+
+def _has_dataset(model: RegisteredModel, wanted: str | None) -> bool:
+    said = model.details.get("datasets", ())
+    return wanted is None or any(f"{one['name']}:{one['version']}" == wanted for one in said)
