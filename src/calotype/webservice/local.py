@@ -44,6 +44,7 @@ class LocalWebservice(Webservice):
     """
 
     compute_type: ClassVar[str] = "Local"
+    deploy_configuration = LocalConfiguration
     STATE_DEPLOYING: ClassVar[str] = "deploying"
     STATE_RUNNING: ClassVar[str] = "running"
     STATE_FAILED: ClassVar[str] = "failed"
@@ -57,16 +58,6 @@ class LocalWebservice(Webservice):
         except WebserviceNotFound:
             if must_exist:
                 raise
-
-    @staticmethod
-    def deploy_configuration(port: int | None = None, **own: Any) -> LocalConfiguration:
-        """Return how a local service shall run; see `LocalConfiguration`.
-
-        Args:
-            port: to listen on; a free one when left out.
-            own: what the retired SDK did not have.
-        """
-        return LocalConfiguration(port, **own)
 
     @staticmethod
     def list(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
@@ -86,9 +77,7 @@ class LocalWebservice(Webservice):
         found = [
             LocalWebservice(workspace, service.name)
             for service in workspace.services.list()
-            if is_wanted(
-                service, compute_type="local", model_name=model_name, model_id=model_id
-            )
+            if is_wanted(service, compute_type="local", model_name=model_name, model_id=model_id)
         ]
         return [one for one in found if all or one.state in ("running", "deploying")]
 
@@ -263,4 +252,3 @@ class LocalWebservice(Webservice):
                 got="a local one, which everybody on this machine may call",
                 action="Deploy it with InstanceWebservice or ClusterWebservice.",
             )
-

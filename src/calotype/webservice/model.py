@@ -187,7 +187,7 @@ class Model:
         return None if said is None else ResourceConfiguration.of(said)
 
     @classmethod
-    def register(
+    def register(  # noqa: PLR0913, PLR0917 - as in the retired SDK
         cls,
         workspace: Workspace,
         model_path: str | Path,

@@ -93,9 +93,7 @@ def runtime_changes(
         WebserviceException: with all faults in one message.
     """
     said = {name: value for name, value in values.items() if value is not None}
-    checks.refuse(
-        list(_problems(said, record, version or default_of(record))), what="a version"
-    )
+    checks.refuse(list(_problems(said, record, version or default_of(record))), what="a version")
     return runtime_of(said) or None
 
 
