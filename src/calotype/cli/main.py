@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "model": ("model:model", "Import, inspect and optimise image models."),
     "service": ("service:service", "Check a running service, write clients of it."),
+    "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),

@@ -6,6 +6,7 @@ path, so that the same files always have the same digest and are stored once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -81,8 +82,34 @@ class ArtifactStore(Protocol):
         """Return what is wrong with a tree, in sentences; nothing when all is well."""
         ...
 
-    def collect(self, keep: set[str], *, older_than_s: float) -> tuple[int, int]:
-        """Delete what no tree of `keep` needs and is older than that; return blobs and bytes."""
+    def collect(
+        self, keep: set[str], *, older_than_s: float, also: Collection[str] = ()
+    ) -> tuple[int, int]:
+        """Delete what no tree of `keep` needs and is older than that; return blobs and bytes.
+
+        Args:
+            keep: digests of trees.
+            older_than_s: what is younger stays.
+            also: digests of single files, of trees, or of none, that stay.
+
+        Raises:
+            NotFound, CorruptWorkspace: a tree of `keep` is missing or damaged; nothing is deleted.
+        """
+        ...
+
+    def unused(
+        self, keep: set[str], *, before: float, also: Collection[str] = ()
+    ) -> tuple[int, int]:
+        """Return how many blobs and bytes `collect` would delete.
+
+        Args:
+            keep: digests of trees.
+            before: in seconds of Unix time; what is younger does not count.
+            also: digests of single files, of trees, or of none, that stay.
+
+        Raises:
+            NotFound, CorruptWorkspace: a tree of `keep` is missing or damaged.
+        """
         ...
 
 

@@ -7,16 +7,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
 from calotype import errors, files
 from calotype.workspace.artifacts import Tree, TreeEntry
-from calotype.workspace.blobs import CHUNK_BYTES, Blobs
+from calotype.workspace.blobs import CHUNK_BYTES, Blob, Blobs
 
-_FORMAT: Final = 1
+_START: Final = b'{"tree":1,"files":'  # of every list of files, version 1 of its format
 
 
 class BlobStore:
@@ -56,7 +56,9 @@ class BlobStore:
         """Return a stored tree."""
         try:
             with self._blobs.open(digest) as file:
-                text = file.read()
+                # A file that is no list may be of any size.
+                start = file.read(len(_START))
+                text = start + file.read() if start == _START else b""
         except FileNotFoundError:
             raise errors.NotFound(
                 f"expected the artifact {digest}", where=self._shown, got="none"
@@ -102,35 +104,38 @@ class BlobStore:
                     wrong.append(f"'{entry.path}' has changed since it was stored.")
         return wrong
 
-    def digests(self) -> Iterator[str]:
-        """Give the digests of all blobs, in no order."""
-        for blob in self._blobs.all():
-            yield blob.digest
-
-    def needed(self, keep: set[str]) -> set[str]:
-        """Return the digests of the trees `keep` and of all their files.
-
-        Raises:
-            NotFound, CorruptWorkspace: a tree is missing or damaged.
-        """
-        found = set(keep)
-        for digest in keep:
-            found |= {entry.digest for entry in self.tree(digest).entries}
-        return found
-
-    def collect(self, keep: set[str], *, older_than_s: float) -> tuple[int, int]:
+    def collect(
+        self, keep: set[str], *, older_than_s: float, also: Collection[str] = ()
+    ) -> tuple[int, int]:
         """Delete what no tree of `keep` needs and is older than that; return blobs and bytes."""
-        needed = self.needed(keep)
         before = time.time() - older_than_s
-        blobs = size = 0
-        for blob in self._blobs.all():
-            if blob.digest in needed or blob.modified_s > before:
-                continue
+        count = size = 0
+        for blob in self._unused(keep, before, also):
             # A second look: whoever stores the same file again makes its blob young.
             if self._blobs.delete(blob.digest, before=before):
-                blobs, size = blobs + 1, size + blob.bytes
+                count, size = count + 1, size + blob.bytes
         self._blobs.tidy(before=before)
-        return blobs, size
+        return count, size
+
+    def unused(
+        self, keep: set[str], *, before: float, also: Collection[str] = ()
+    ) -> tuple[int, int]:
+        """Return how many blobs and bytes `collect` would delete."""
+        found = self._unused(keep, before, also)
+        return len(found), sum(blob.bytes for blob in found)
+
+    def _unused(self, keep: set[str], before: float, also: Collection[str]) -> list[Blob]:
+        needed = keep | set(also)
+        for digest in keep:
+            needed |= {entry.digest for entry in self.tree(digest).entries}
+        for digest in also:
+            with contextlib.suppress(errors.WorkspaceError):
+                needed |= {entry.digest for entry in self.tree(digest).entries}
+        return [
+            blob
+            for blob in self._blobs.all()
+            if blob.digest not in needed and blob.modified_s <= before
+        ]
 
     @contextlib.contextmanager
     def _opened(self, entry: TreeEntry) -> Generator[BinaryIO]:
@@ -209,14 +214,11 @@ def _refuse(error: OSError) -> None:
 def _text_of(entries: tuple[TreeEntry, ...]) -> bytes:
     listed = [[entry.path, entry.digest, entry.bytes] for entry in entries]
     # ASCII: names that are no Unicode survive as escapes.
-    return json.dumps({"tree": _FORMAT, "files": listed}, separators=(",", ":")).encode("ascii")
+    return _START + json.dumps(listed, separators=(",", ":")).encode("ascii") + b"}"
 
 
 def _entries_of(text: bytes) -> tuple[TreeEntry, ...]:
-    document = json.loads(text)
-    if document["tree"] != _FORMAT:
-        raise ValueError(f"format {document['tree']}")
-    entries = tuple(TreeEntry(*entry) for entry in document["files"])
+    entries = tuple(TreeEntry(*entry) for entry in json.loads(text)["files"])
     for entry in entries:
         path = PurePosixPath(entry.path)
         if path.is_absolute() or ".." in path.parts:

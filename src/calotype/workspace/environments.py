@@ -89,8 +89,9 @@ class EnvironmentDefinition:
                     got=f"'{key}'",
                     action=errors.suggest(key, known),
                 )
-        values = {key: _converted(key, value) for key, value in document.items()}
-        return cls(**{"name": "", **values})
+        values: dict[str, Any] = {"name": ""}
+        values |= {key: _converted(key, value) for key, value in document.items()}
+        return cls(**values)
 
 
 class EnvironmentRegistry:

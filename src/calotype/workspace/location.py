@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote, urlsplit
 
 from calotype import errors
 
@@ -27,8 +29,8 @@ class Location:
     """
 
     root: Path
-    database: str
-    artifacts: str
+    database: str = field(repr=False)  # may have a password
+    artifacts: str = field(repr=False)
 
     @classmethod
     def of_folder(cls, folder: Path, *, database: str = "", artifacts: str = "") -> Location:
@@ -37,7 +39,7 @@ class Location:
         root = root.absolute()
         return cls(
             root,
-            database or f"sqlite:///{root / 'workspace.db'}",
+            database or f"sqlite:///{quote(str(root / 'workspace.db'))}",
             artifacts or (root / "artifacts").as_uri(),
         )
 
@@ -50,6 +52,14 @@ class Location:
     def run_folder(self) -> Path:
         """Where running services keep locks, logs and their unpacked models."""
         return self.root / "run"
+
+    @property
+    def shown_artifacts(self) -> str:
+        """Where the artifacts are, for messages: never with a password."""
+        if self.artifacts.startswith("file:"):
+            return unquote(urlsplit(self.artifacts).path)
+        parts = urlsplit(self.artifacts)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
     @property
     def is_made(self) -> bool:
@@ -76,20 +86,22 @@ class Location:
         path = plain.root / CONFIGURATION
         try:
             said: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            database, artifacts = str(said["database"]), str(said["artifacts"])
+        except (FileNotFoundError, NotADirectoryError):
             raise errors.NotFound(
                 "expected a workspace",
                 where=str(folder),
                 got="none",
                 action="Make one with `calotype workspace create`.",
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise errors.CorruptWorkspace(
-                "expected the configuration of a workspace", where=str(path), got=str(error)
+                "expected the configuration of a workspace",
+                where=str(path),
+                got=f"{type(error).__name__}: {error}",
+                action="Restore the file from a copy.",
             ) from error
-        return cls.of_folder(
-            folder, database=said.get("database", ""), artifacts=said.get("artifacts", "")
-        )
+        return cls.of_folder(folder, database=database, artifacts=artifacts)
 
 
 def nearest(start: Path) -> Path | None:
@@ -104,12 +116,22 @@ def find(given: str | None = None) -> Path:
     """Return where the workspace is that a command means, whether or not it has been made.
 
     `given`, else the variable `CALOTYPE_WORKSPACE`, else the nearest `.calotype` at or above the
-    working folder, else the user's data folder.
+    working folder, else the user's data folder. A database URL has a folder of its own there.
     """
     said = given or os.environ.get(VARIABLE, "")
+    if said.startswith("file:"):
+        return Path(unquote(urlsplit(said).path))
+    if is_database(said):
+        name = hashlib.sha256(said.encode()).hexdigest()[:16]
+        return users_folder().parent / "databases" / name / FOLDER
     if said:
         return Path(said)
     return nearest(Path.cwd()) or users_folder()
+
+
+def is_database(said: str) -> bool:
+    """Return whether this names a workspace by the URL of its database."""
+    return said.startswith(("postgresql:", "postgresql+", "postgres:"))
 
 
 def users_folder() -> Path:

@@ -249,9 +249,8 @@ class ModelRegistry:
             AlreadyExists: there is one, and `exist_ok` is false (0057).
         """
         folder = model.name if model.kind == "image" else ""
-        return unpacked.download(
-            self._workspace, model.artifact, Path(target), folder=folder, exist_ok=exist_ok
-        )
+        write = unpacked.of_artifact(self._workspace, model.artifact)
+        return unpacked.place(write, Path(target), folder=folder, exist_ok=exist_ok)
 
     def update(
         self,

@@ -142,9 +142,9 @@ def pairs(wanted: Filters | None) -> list[tuple[str, ...]]:
     if wanted is None:
         return []
     if isinstance(wanted, Mapping):
-        return [(key, value) for key, value in wanted.items()]
+        return list(wanted.items())
     given: Iterable[str | Sequence[str]] = [wanted] if isinstance(wanted, str) else wanted
-    return [(one,) if isinstance(one, str) else tuple(one[:2]) for one in given]
+    return [_pair(one) for one in given]
 
 
 def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, str]:
@@ -159,6 +159,10 @@ def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, s
             "expected a key", where=what, got="an empty one", action="Write them as key=value."
         )
     return made
+
+
+def _pair(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)[:2]
 
 
 def _highest_deleted(connection: Connection, table: Table, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Final
 
 from calotype import errors
@@ -17,17 +17,21 @@ def open_workspace(given: str | None = None, *, make: bool = False) -> Workspace
     """Return the workspace that a command means.
 
     Args:
-        given: a folder, or the URL of a database; as `location.find` reads it when left out.
+        given: a folder, or the URL of a database that has a workspace; as `location.find` reads
+            it when left out.
         make: make the one in the user's data folder when nothing else was named or found.
 
     Raises:
         NotFound: there is none.
         CorruptWorkspace: it cannot be read.
     """
-    folder = location.find(given)
+    said = given or os.environ.get(location.VARIABLE, "")
+    folder = location.find(said)
     try:
         return Workspace(Location.read(folder))
     except errors.NotFound:
-        if not make or folder != location.users_folder():
+        if location.is_database(said):
+            return Workspace.join(said, folder)
+        if not make or said or folder != location.users_folder():
             raise
-    return Workspace.create(USERS_OWN, Path(folder), exist_ok=True)
+    return Workspace.create(USERS_OWN, folder, exist_ok=True)

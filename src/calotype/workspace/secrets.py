@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ class KeyFile:
 
     def make(self) -> None:
         """Make the key, unless there is one."""
-        if self._path.exists():
-            return
-        with files.aside(self._path) as temporary:
-            # Private from its first moment: a later chmod would leave a gap.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key())
+        if not self._path.exists():
+            write_private(self._path, Fernet.generate_key())
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its owner only may read it."""
+        return os.name != "posix" or not stat.S_IMODE(self._path.stat().st_mode) & 0o077
 
     def seal(self, value: dict[str, Any]) -> bytes:
         """Return `value` encrypted."""
@@ -57,9 +58,28 @@ class KeyFile:
             return Fernet(self._path.read_bytes())
         except FileNotFoundError:
             raise errors.CorruptWorkspace(
-                "expected the key file of the workspace", where=str(self._path), got="none"
+                "expected the key file of the workspace",
+                where=str(self._path),
+                got="none",
+                action="Copy it from where the workspace was made, or restore it.",
             ) from None
+        except OSError as error:
+            raise errors.UnreadableFile(
+                "expected a key file that this user may read",
+                where=str(self._path),
+                got=error.strerror or "an I/O error",
+                action="Work as the user who made the workspace.",
+            ) from error
         except ValueError:
             raise errors.CorruptWorkspace(
                 "expected the key file of the workspace", where=str(self._path), got="another file"
             ) from None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that its owner only may read, whole or not at all."""
+    with files.aside(path) as temporary:
+        # Private from its first moment: a later chmod would leave a gap.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)

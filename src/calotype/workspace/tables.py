@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -60,7 +61,7 @@ datasets = Table(
     Column("source", JSON, nullable=False, comment="Where its files are; see datasets.py."),
     Column("artifact", String(64), comment="Digest of its tree when it was copied."),
     Column("files", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     *_described(),
     UniqueConstraint("name", "version"),
 )
@@ -72,7 +73,7 @@ models = Table(
     Column("name", String(255), nullable=False),
     Column("version", Integer, nullable=False),
     Column("artifact", String(64), nullable=False, comment="Digest of its tree."),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     Column("framework", String(32), nullable=False),
     Column("framework_version", String(64)),
     Column("run_id", String(64)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,31 +29,44 @@ def path_of(workspace: Workspace, digest: str) -> Path:
     return _innermost(folder_of(workspace, digest))
 
 
+def root(workspace: Workspace) -> Path:
+    """Return the folder of all that is unpacked; `workspace gc` empties it."""
+    return workspace.place.root / FOLDER
+
+
 def folder_of(workspace: Workspace, digest: str) -> Path:
     """Return the folder that a tree is unpacked in; see `path_of`."""
-    folder = workspace.place.root / FOLDER / digest
+    folder = root(workspace) / digest
     if folder.is_dir():
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
             workspace.artifacts.unpack(digest, Path(own) / digest)
-            _take_place(Path(own) / digest, folder)
+            take_place(Path(own) / digest, folder)
     except OSError as error:
         raise errors.write_error(error, where=str(folder)) from error
     return folder
 
 
-def download(
-    workspace: Workspace, digest: str, target: Path, *, folder: str = "", exist_ok: bool = False
+def of_artifact(workspace: Workspace, digest: str) -> Callable[[Path], None]:
+    """Return what writes a tree into a folder that it makes."""
+
+    def write(folder: Path) -> None:
+        workspace.artifacts.unpack(digest, folder)
+
+    return write
+
+
+def place(
+    write: Callable[[Path], None], target: Path, *, folder: str = "", exist_ok: bool = False
 ) -> Path:
-    """Write a tree into a folder of the user's.
+    """Write files into a folder of the user's, all of them or none.
 
     Args:
-        workspace: whose tree.
-        digest: of the tree.
+        write: makes the folder that it is given, with the files.
         target: the folder; made when it is not there.
-        folder: of this name in there; empty: what the tree has at its top comes into `target`.
+        folder: of this name in there; empty: what `write` made comes into `target` itself.
         exist_ok: take the place of files and folders of the same names.
 
     Returns:
@@ -66,17 +80,11 @@ def download(
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".calotype-", dir=target) as own:
             made = Path(own) / (folder or "files")
-            workspace.artifacts.unpack(digest, made)
+            write(made)
             moved = [made] if folder else sorted(made.iterdir())
             taken = [one.name for one in moved if os.path.lexists(target / one.name)]
             if taken and not exist_ok:
-                raise errors.AlreadyExists(
-                    "expected a place without files of these names",
-                    where=str(target),
-                    got=", ".join(taken[:3]),
-                    action="Choose another folder, or let them be replaced: --overwrite, "
-                    "exist_ok=True.",
-                )
+                raise _taken(target, taken)
             for one in moved:
                 _replace(one, target / one.name)
     except OSError as error:
@@ -84,17 +92,27 @@ def download(
     return target / moved[0].name if len(moved) == 1 else target
 
 
+def take_place(made: Path, folder: Path) -> None:
+    """Move a folder to its place, unless another process put the same there meanwhile."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
 def _innermost(folder: Path) -> Path:
     names = list(folder.iterdir())
     return names[0] if len(names) == 1 else folder
 
 
-def _take_place(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster, with the same files
-            raise
+def _taken(target: Path, names: list[str]) -> errors.AlreadyExists:
+    return errors.AlreadyExists(
+        "expected a place without files of these names",
+        where=str(target),
+        got=", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
+        action="Choose another folder, or let them be replaced: --overwrite, exist_ok=True.",
+    )
 
 
 def _replace(made: Path, place: Path) -> None:

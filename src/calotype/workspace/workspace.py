@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy
 
-from calotype import errors, files
-from calotype.workspace import tables
+from calotype import errors
+from calotype.workspace import making, tables
 from calotype.workspace.database import Database
-from calotype.workspace.location import CONFIGURATION, Location, find
+from calotype.workspace.location import Location, find
 from calotype.workspace.secrets import KeyFile
 
 if TYPE_CHECKING:
@@ -46,8 +47,12 @@ class Workspace:
                 action="Make one with `calotype workspace create`.",
             )
         self.place = location
-        self.database = Database(location.database)
         self.key_file = KeyFile(location.key_file)
+        self.database = Database(location.database)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.database.close)
+            self.database.open()
+            stack.pop_all()
 
     @classmethod
     def create(
@@ -70,29 +75,36 @@ class Workspace:
 
         Raises:
             AlreadyExists: there is one, and `exist_ok` is false (0057).
+            UnparsableValue: the name has other characters (0002).
             CannotWrite: the folder cannot be written to (0046).
         """
+        making.check_name(name)
         place = Location.of_folder(
             Path(location or Path.cwd()), database=database, artifacts=artifacts
         )
-        if place.is_made:
-            if exist_ok:
-                return cls(Location.read(place.root))
+        if not making.make(name, place) and not exist_ok:
             raise errors.AlreadyExists(
                 "expected a place without a workspace",
                 where=str(place.root),
                 got="one",
                 action="Use it with `Workspace.from_config`, or say exist_ok=True.",
             )
-        KeyFile(place.key_file).make()
-        made = Database(place.database)
-        made.migrate()
-        with made.writing() as connection:
-            connection.execute(sqlalchemy.delete(tables.facts).where(tables.facts.c.name == "name"))
-            connection.execute(sqlalchemy.insert(tables.facts).values(name="name", value=name))
-        made.close()
-        files.write_json(place.root / CONFIGURATION, place.to_document())  # last: now it is made
-        return cls(place)
+        return cls(Location.read(place.root))
+
+    @classmethod
+    def join(cls, database: str, location: str | Path) -> Self:
+        """Use a workspace that another machine has made, through its database.
+
+        What is sealed in it, such as keys of services, needs its key file too.
+
+        Args:
+            database: SQLAlchemy URL.
+            location: the folder that gets a `.calotype`.
+
+        Raises:
+            NotFound: there is no workspace in that database.
+        """
+        return cls(making.join(database, Path(location)))
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> Self:
@@ -128,6 +140,36 @@ class Workspace:
     def location(self) -> str:
         """The `.calotype` folder."""
         return str(self.place.root)
+
+    @property
+    def management_key(self) -> str:
+        """What gets tokens of all services over HTTP: a secret.
+
+        Raises:
+            CorruptWorkspace: the key file is missing or another one (2007).
+        """
+        return self.key_file.open(str(self.fact(making.MANAGEMENT_KEY)).encode())["key"]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many datasets, models, environments, runs and services there are."""
+        counted = (
+            tables.datasets,
+            tables.models,
+            tables.environments,
+            tables.runs,
+            tables.services,
+        )
+        query = sqlalchemy.select(
+            *(
+                sqlalchemy.select(sqlalchemy.func.count())
+                .select_from(one)
+                .scalar_subquery()
+                .label(one.name)
+                for one in counted
+            )
+        )
+        with self.database.reading() as connection:
+            return dict(connection.execute(query).mappings().one())
 
     def fact(self, name: str) -> Any:
         """Return a single value about the workspace, None when it was never set."""

@@ -1,0 +1,119 @@
+"""Looks for damage in a workspace."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from calotype import errors
+from calotype.workspace import leftovers, references
+from calotype.workspace.credentials import Credentials
+from calotype.workspace.garbage import SPARED_S
+from calotype.workspace.location import CONFIGURATION
+from calotype.workspace.references import References
+
+if TYPE_CHECKING:
+    from calotype.workspace.workspace import Workspace
+
+_GARBAGE = "`calotype workspace gc` deletes it."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        where: the record, file or folder.
+        problem: what is wrong, as a sentence.
+        action: what to do.
+        is_damage: whether something is broken; else it only takes room.
+    """
+
+    where: str
+    problem: str
+    action: str
+    is_damage: bool = True
+
+
+def check(workspace: Workspace) -> list[Finding]:
+    """Return what is wrong with a workspace; every registered file is read.
+
+    The revision of the tables has been checked when the workspace was opened.
+    """
+    found = references.read(workspace.database)
+    return [
+        *_database(workspace),
+        *_secrets(workspace),
+        *_artifacts(workspace, found),
+        *_datasets(workspace),
+        *_unused(workspace, found),
+        *_folders(workspace),
+    ]
+
+
+def _database(workspace: Workspace) -> Iterator[Finding]:
+    for problem in workspace.database.problems():
+        yield Finding(workspace.database.shown, problem, "Restore the database from a copy.")
+
+
+def _secrets(workspace: Workspace) -> Generator[Finding]:
+    place = workspace.place
+    configuration = place.root / CONFIGURATION
+    for path in (place.key_file, configuration):
+        if path.exists() and os.name == "posix" and path.stat().st_mode & 0o077:
+            yield Finding(str(path), "Others than its owner may use it.", f"chmod 600 '{path}'")
+    try:
+        assert workspace.management_key
+    except errors.CalotypeError as error:
+        yield Finding(str(place.key_file), f"{error.expected}: got {error.got}.", error.action)
+        return
+    for service in workspace.services.list():
+        try:
+            Credentials.opened(service.credentials, workspace.key_file)
+        except errors.CorruptWorkspace:
+            yield Finding(
+                f"service '{service.name}'",
+                "The key file does not open its keys.",
+                "Put the right key file into its place, or deploy it again.",
+            )
+
+
+def _artifacts(workspace: Workspace, found: References) -> Generator[Finding]:
+    for digest, where in sorted(found.trees.items(), key=lambda item: item[1]):
+        for problem in workspace.artifacts.check(digest):
+            yield Finding(where, problem, "Register it again, or restore the artifact store.")
+
+
+def _datasets(workspace: Workspace) -> Generator[Finding]:
+    """Ask the registry about datasets that stayed where they were when they were registered."""
+    for dataset in workspace.datasets.list():
+        try:
+            dataset.check()
+        except errors.CalotypeError as error:
+            yield Finding(f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action)
+
+
+def _unused(workspace: Workspace, found: References) -> Generator[Finding]:
+    try:
+        count, size = workspace.artifacts.unused(
+            set(found.trees), before=time.time() - SPARED_S, also=set(found.others)
+        )
+    except (errors.NotFound, errors.CorruptWorkspace):
+        return  # told above
+    if count:
+        yield Finding(
+            "artifacts", f"{count} files of {size} bytes belong to no record.", _GARBAGE, False
+        )
+
+
+def _folders(workspace: Workspace) -> Generator[Finding]:
+    for folder in leftovers.folders(workspace):
+        if leftovers.runs(folder):
+            yield Finding(
+                str(folder), "It runs, and no record knows its service.", "`calotype down` ends it."
+            )
+        else:
+            yield Finding(str(folder), "No record knows its service.", _GARBAGE, False)

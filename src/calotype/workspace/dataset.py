@@ -1,0 +1,195 @@
+"""One version of a registered dataset, and ways to its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calotype import errors
+from calotype.progress import SILENCE, Progress
+from calotype.workspace import listing, unpacked
+from calotype.workspace.dataset_sources import LocalSource, gather
+
+if TYPE_CHECKING:
+    from calotype.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Files under a name and a version; what they are was settled when they were registered.
+
+    Attributes:
+        source: `kind` ("reference", "copy", "url") and `form` ("folder", "archive", "file",
+            "pattern"); `path` and `pattern`, or `url`; of a reference the digests `names` and
+            `times`.
+        artifact: digest of its tree in the workspace; None for a reference.
+        files: how many.
+        bytes: of all of them.
+    """
+
+    name: str
+    version: int
+    source: dict[str, Any]
+    artifact: str | None
+    files: int
+    bytes: int
+    description: str
+    tags: dict[str, str]
+    properties: dict[str, str]
+    created_at: datetime
+    created_by: str
+    workspace: Workspace = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """`name:version`."""
+        return f"{self.name}:{self.version}"
+
+    @property
+    def kind(self) -> str:
+        """ "reference", "copy" or "url"."""
+        return str(self.source["kind"])
+
+    @property
+    def origin(self) -> str:
+        """The path, pattern or URL that it was registered from."""
+        if self.kind == "url":
+            return str(self.source["url"])
+        return LocalSource.of_document(self.source).text
+
+    def to_document(self) -> dict[str, Any]:
+        """Return this as commands print it."""
+        names = [item.name for item in dataclasses.fields(self) if item.name != "workspace"]
+        values = {name: getattr(self, name) for name in names}
+        return {
+            "id": self.id,
+            **values,
+            "origin": self.origin,
+            "created_at": self.created_at.isoformat(),
+        }
+
+    def path_or_unpacked(self, *, progress: Progress = SILENCE) -> Path:
+        """Return where its files can be read on this machine; nobody may write there.
+
+        A reference is checked: other names or sizes are an error, other times a warning.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+            CorruptWorkspace: a stored file is missing or damaged (2007).
+        """
+        if self.artifact is not None:
+            folder = unpacked.folder_of(self.workspace, self.artifact)
+            is_one = self.source["form"] in ("file", "archive")
+            return next(folder.iterdir()) if is_one else folder
+        local = LocalSource.of_document(self.source)
+        self.check(progress=progress)
+        return self._links(local, progress) if local.form == "pattern" else local.path
+
+    def check(self, *, progress: Progress = SILENCE) -> None:
+        """Check that the files of a reference are those that were registered.
+
+        Raises:
+            InvalidDataset: they are gone or have changed (0018).
+        """
+        if self.artifact is not None:
+            return
+        local = LocalSource.of_document(self.source)
+        if not local.path.exists():
+            raise self._changed("nothing there")
+        found = listing.summarize(local.files(), progress=progress)
+        if found.names != self.source["names"]:
+            raise self._changed(_difference(self, found))
+        if found.times != self.source["times"]:
+            progress.say(
+                f"dataset '{self.id}': files in {local.text} were written again since it was "
+                "registered; their names and sizes are the same."
+            )
+
+    def download(
+        self, target: str | Path = ".", *, exist_ok: bool = False, progress: Progress = SILENCE
+    ) -> Path:
+        """Write copies of its files into a folder of the user's.
+
+        Args:
+            target: the folder; made when it is not there.
+            exist_ok: take the place of files and folders of the same names.
+            progress: told about the copying.
+
+        Returns:
+            What was written: the file or folder when it is one, else `target`.
+
+        Raises:
+            AlreadyExists: one of the names is taken, and `exist_ok` is false (0057).
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+        """
+        if self.artifact is not None:
+            write = unpacked.of_artifact(self.workspace, self.artifact)
+        else:
+            self.check(progress=progress)
+            local = LocalSource.of_document(self.source)
+
+            def write(folder: Path) -> None:
+                folder.mkdir()
+                gather(local, folder, as_links=False, progress=progress)
+
+        return unpacked.place(write, Path(target), exist_ok=exist_ok)
+
+    def preview(
+        self, out: str | Path, *, thumbnails: int = 8, progress: Progress = SILENCE
+    ) -> Path:
+        """Write one HTML page: counts, sizes, and of images some of each category.
+
+        Args:
+            out: the file to write.
+            thumbnails: how many of each category.
+            progress: told about the reading.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+            CannotWrite: the page cannot be written.
+        """
+        from calotype.workspace.preview import write_preview
+
+        return write_preview(self, Path(out), thumbnails=thumbnails, progress=progress)
+
+    def _links(self, local: LocalSource, progress: Progress) -> Path:
+        """Return a folder of links to what a pattern names, made once for all who ask."""
+        key = f"{local.text}\0{self.source['names']}".encode("utf-8", "surrogateescape")
+        folder = unpacked.root(self.workspace) / f"links-{hashlib.sha256(key).hexdigest()[:32]}"
+        if folder.is_dir():
+            return folder
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
+                made = Path(own) / "links"
+                made.mkdir()
+                gather(local, made, as_links=True, progress=progress)
+                unpacked.take_place(made, folder)
+        except OSError as error:
+            raise errors.write_error(error, where=os.fspath(folder)) from error
+        return folder
+
+    def _changed(self, got: str) -> errors.InvalidDataset:
+        where = f"dataset '{self.id}' ({self.origin})"
+        return errors.InvalidDataset(
+            "expected the files as they were registered",
+            where=where,
+            got=got,
+            action=f"Put them back, or register them again as a new version of '{self.name}'; "
+            "--copy keeps files in the workspace.",
+        )
+
+
+def _difference(dataset: Dataset, found: listing.Listing) -> str:
+    if found.files == dataset.files and found.bytes == dataset.bytes:
+        return "other names or sizes"
+    return (
+        f"{found.files:,} files of {found.bytes:,} bytes instead of {dataset.files:,} of "
+        f"{dataset.bytes:,}"
+    )

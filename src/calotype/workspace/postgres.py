@@ -1,0 +1,43 @@
+"""How PostgreSQL is used: one writer at a time, readers that see one state."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine
+
+ONE_STATE: Final[dict[str, Any]] = {
+    "isolation_level": "REPEATABLE READ",
+    "postgresql_readonly": True,
+}
+_WRITER: Final = 0x63616C6F  # a number that other programs on the same database do not use
+_CONNECT_TIMEOUT_S: Final = 10
+
+
+def engine(url: str) -> Engine:
+    """Return connections to a server.
+
+    Args:
+        url: `postgresql://user@host/database`, with whatever libpq knows after `?`.
+    """
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError(parsed.get_backend_name())
+    return sqlalchemy.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,  # the server may have been restarted
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+    )
+
+
+def become_only_writer(connection: Connection) -> None:
+    """Wait until no other transaction of this kind is under way; held until this one ends."""
+    connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_WRITER)))
+
+
+def shown(url: str) -> str:
+    """Return a URL without its password."""
+    parsed = sqlalchemy.make_url(url)
+    hidden = {name: value for name, value in parsed.query.items() if "password" not in name}
+    return parsed.set(query=hidden).set(password=None).render_as_string()
