@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from calotype import errors
 from calotype.cli.main import program
-from calotype.cli.service import LANGUAGES as OFFERED
+from calotype.cli.service_client import LANGUAGES as OFFERED
 from calotype.clients import LANGUAGES
 
 URI = "http://localhost:5001/score"

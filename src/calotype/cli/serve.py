@@ -119,6 +119,15 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
     "--capture", type=PATH, metavar="DIR", help="Keep requests and answers of /score in DIR."
 )
 @click.option(
+    "--collect",
+    type=PATH,
+    metavar="DIR",
+    help="Keep inputs and predictions as tables by day in DIR.",
+)
+@click.option(
+    "--collect-image-copies", is_flag=True, help="Keep images there too, not only their digests."
+)
+@click.option(
     "--capture-fields-to-hide",
     default="",
     metavar="LIST",
@@ -150,6 +159,8 @@ def serve(
     log_format: Literal["auto", "json", "text"],
     capture: Path | None,
     capture_fields_to_hide: str,
+    collect: Path | None,
+    collect_image_copies: bool,
     check: bool,
     **limits: Any,
 ) -> None:
@@ -179,7 +190,9 @@ def serve(
         log_format=default_format() if log_format == "auto" else log_format,
         with_access_log=access_log and not (terminal.quiet or check),
     )
-    front = _with_capture(front, capture, capture_fields_to_hide)
+    front = _with_capture(
+        front, capture, collect, capture_fields_to_hide, with_copies=collect_image_copies
+    )
     front = _with_credentials(front, primary_key, secondary_key, token_key)
     deployment = Deployment(
         front,
@@ -213,11 +226,26 @@ def serve(
         raise
 
 
-def _with_capture(front: FrontSettings, folder: Path | None, hidden: str) -> FrontSettings:
+def _with_capture(
+    front: FrontSettings,
+    folder: Path | None,
+    collect: Path | None,
+    hidden: str,
+    *,
+    with_copies: bool,
+) -> FrontSettings:
     fields = tuple(name.strip() for name in hidden.split(",") if name.strip())
-    if folder is None and fields:
-        raise click.UsageError("--capture-fields-to-hide belongs to --capture.")
-    return replace(front, capture=str(folder.resolve()) if folder else "", hidden_fields=fields)
+    if folder is None and collect is None and fields:
+        raise click.UsageError("--capture-fields-to-hide belongs to --capture and --collect.")
+    if collect is None and with_copies:
+        raise click.UsageError("--collect-image-copies belongs to --collect.")
+    return replace(
+        front,
+        capture=str(folder.resolve()) if folder else "",
+        collect=str(collect.resolve()) if collect else "",
+        collect_image_copies=with_copies,
+        hidden_fields=fields,
+    )
 
 
 def _with_credentials(
@@ -372,7 +400,7 @@ async def _check(
     Raises:
         OperationFailed: there is an error among it.
     """
-    from calotype.cli.service import show_report
+    from calotype.cli.service_client import show_report
     from calotype.serving.check import check
     from calotype.serving.deployment import local_host
     from calotype.serving.http_client import HttpClient

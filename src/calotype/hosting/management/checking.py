@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from calotype import errors
-from calotype.hosting.model_kinds import kind_of
+from calotype.serving.no_code.sklearn_script import PICKLE_SUFFIXES, SAFE_SUFFIX
 from calotype.serving.settings import NAME_RULE
 from calotype.workspace.service_settings import Inference, RuntimeSettings, Target
 from calotype.workspace.workspace import Workspace
@@ -156,8 +156,10 @@ def _check_script(workspace: Workspace, inference: Inference) -> None:
 def _check_servable(workspace: Workspace, reference: str, runtime: RuntimeSettings) -> None:
     model = _find(workspace, reference)
     paths = [entry.path for entry in workspace.artifacts.tree(model.artifact).entries]
-    kind = kind_of(paths)
-    if kind is None:
+    suffixes = [PurePosixPath(path).suffix.lower() for path in paths]
+    if model.kind == "image" or suffixes.count(".onnx") == 1 or suffixes.count(SAFE_SUFFIX) == 1:
+        return
+    if sum(suffix in PICKLE_SUFFIXES for suffix in suffixes) != 1:
         raise errors.InvalidModel(
             "expected an image model, one .onnx file or a scikit-learn model (.skops), which can "
             "be served without code",
@@ -165,7 +167,7 @@ def _check_servable(workspace: Workspace, reference: str, runtime: RuntimeSettin
             got=_listed(paths),
             action="Give --entry-script score.py (entry_script=…).",
         )
-    if kind == "pickle" and not runtime.allow_pickle:
+    if not runtime.allow_pickle:
         raise errors.InvalidModel(
             "expected a model that can be loaded without running code from it (.skops)",
             where=f"model '{reference}'",

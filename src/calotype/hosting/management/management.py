@@ -21,6 +21,7 @@ from calotype.hosting.management import (
 )
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
+from calotype.hosting.source_folder import stored_anew
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.auth.tokens import LIFETIME_S, IssuedToken
 from calotype.serving.http_client import Reply
@@ -114,8 +115,11 @@ class Management:
                     got=f"target '{service.target}'",
                     action="Update it with the changed script.",
                 )
+            version = versions.default_of(service)
             changes = updating.Changes(
-                version=versions.default_of(service).name, always_new_revision=True
+                version=version.name,
+                inference=stored_anew(self._workspace, version.wanted.inference),
+                always_new_revision=True,
             )
             return updating.apply(self._workspace, service, changes, action="service.reload")
 

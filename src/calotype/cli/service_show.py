@@ -1,0 +1,233 @@
+"""`calotype service list|show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from calotype.cli.completion import complete_models
+from calotype.cli.service_option import management, name_option
+from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from calotype.hosting.keeping import Observation
+    from calotype.workspace.services import Service
+
+_TARGETS = ("local", "instance", "cluster", "batch")
+
+
+@command(
+    name="list",
+    epilog=examples(
+        "calotype service list",
+        "calotype service list --model flowers --compute cluster",
+        "calotype service list --tag team=garden --tag stage -o json",
+    ),
+)
+@workspace_option
+@click.option("--model", shell_complete=complete_models, help="That run this NAME[:VERSION].")
+@click.option("--tag", multiple=True, metavar="NAME[=VALUE]", help="With this tag; repeatable.")
+@click.option(
+    "--property", "property_", multiple=True, metavar="NAME[=VALUE]", help="With this property."
+)
+@click.option("--compute", type=click.Choice(_TARGETS), help="On this target.")
+def list_(
+    terminal: Terminal,
+    model: str | None,
+    tag: tuple[str, ...],
+    property_: tuple[str, ...],
+    compute: str | None,
+) -> None:
+    """List the services of the workspace; all filters have to fit."""
+    found = [
+        service
+        for service in current_workspace().services.list()
+        if (compute is None or service.target == compute)
+        and _runs(service, model)
+        and _has_all(service.tags, tag)
+        and _has_all(service.properties, property_)
+    ]
+    documents = [document_of(service, observed(service)) for service in found]
+
+    def render(console: Console) -> None:
+        if not documents:
+            console.print("No services." if not (model or tag or property_ or compute) else "None.")
+            return
+        rows = [
+            (
+                one["name"],
+                one["target"],
+                one["state"],
+                "\n".join(one["models"]),
+                one["auth"],
+                one["scoring_uri"],
+            )
+            for one in documents
+        ]
+        table(console, ["name", "target", "state", "models", "auth", "scoring URI"], rows)
+
+    terminal.show(documents, render)
+
+
+def _runs(service: Service, model: str | None) -> bool:
+    return model is None or any(model in (used, used.rpartition(":")[0]) for used in service.models)
+
+
+def _has_all(values: dict[str, str], wanted: tuple[str, ...]) -> bool:
+    for text in wanted:
+        name, separator, value = text.partition("=")
+        if name not in values or (separator and values[name] != value):
+            return False
+    return True
+
+
+@command(
+    epilog=examples(
+        "calotype service show -n flowers",
+        "calotype service show -n flowers -o json",
+    )
+)
+@name_option
+def show(terminal: Terminal, name: str) -> None:
+    """Show a service: both URIs, state, models, versions and replicas."""
+    service = current_workspace().services.get(name)
+    show_service(terminal, service, observed(service))
+
+
+def show_service(terminal: Terminal, service: Service, observation: Observation | None) -> None:
+    """Print all about one service."""
+    document = document_of(service, observation)
+    terminal.show(document, lambda console: _render(console, document))
+
+
+def observed(service: Service) -> Observation | None:
+    """Return how a service is; None for one without processes."""
+    return None if service.target == "batch" else management().observe(service.name)
+
+
+def document_of(service: Service, observation: Observation | None) -> dict[str, Any]:
+    """Return all about one service, as JSON has it; no secrets."""
+    return {
+        "name": service.name,
+        "target": service.target,
+        "state": observation.state if observation else service.state,
+        "error": observation.error if observation else service.error,
+        "scoring_uri": (observation.scoring_uri or "") if observation else "",
+        "swagger_uri": (observation.swagger_uri or "") if observation else "",
+        "auth": service.access.auth,
+        "models": list(service.models),
+        "description": service.description,
+        "tags": service.tags,
+        "properties": service.properties,
+        "created_by": service.created_by,
+        "created_at": service.created_at.isoformat(),
+        "updated_at": service.updated_at.isoformat(),
+        "host": service.host,
+        "is_endpoint": service.is_endpoint,
+        "versions": [_version(service, one.name, observation) for one in service.versions],
+        "replicas": _replicas(observation),
+    }
+
+
+def _version(service: Service, name: str, observation: Observation | None) -> dict[str, Any]:
+    record = service.version(name)
+    seen = observation.versions.get(name) if observation else None
+    wanted = record.wanted
+    return {
+        "name": name,
+        "state": seen.state if seen else record.state,
+        "error": seen.error if seen else record.error,
+        "traffic_percent": record.traffic_percent,
+        "mirror_percent": record.mirror_percent,
+        "is_default": record.is_default,
+        "is_control": record.is_control,
+        "wanted_revision": record.wanted_revision,
+        "serving_revision": seen.serving_revision if seen else record.serving_revision,
+        "models": list(wanted.models),
+        "entry_script": wanted.inference.entry_script,
+        "runtime": wanted.runtime.model_dump(mode="json"),
+        "rollout": record.rollout,
+    }
+
+
+def _replicas(observation: Observation | None) -> list[dict[str, Any]]:
+    names = ("replica", "version", "revision", "pid", "state", "memory_bytes", "port", "in_flight")
+    replicas = observation.replicas if observation else []
+    return [{name: getattr(one, name) for name in names} for one in replicas]
+
+
+def _render(console: Console, document: dict[str, Any]) -> None:
+    rows: list[tuple[str, object]] = [
+        ("name", document["name"]),
+        ("target", document["target"]),
+        ("state", document["state"]),
+        *([("error", document["error"]["message"])] if document["error"] else []),
+        ("scoring URI", document["scoring_uri"] or "none"),
+        ("swagger URI", document["swagger_uri"] or "none"),
+        ("auth", document["auth"]),
+        ("models", ", ".join(document["models"]) or "none"),
+        *([("description", document["description"])] if document["description"] else []),
+        *((key, _pairs(document[key])) for key in ("tags", "properties") if document[key]),
+        ("created", f"{document['created_at'][:19]} by {document['created_by']}"),
+        ("updated", document["updated_at"][:19]),
+    ]
+    facts(console, rows)
+    render_versions(console, document)
+    if document["replicas"]:
+        cells = [
+            (
+                one["replica"],
+                one["version"],
+                one["revision"],
+                one["state"],
+                one["pid"] or "",
+                f"{(one['memory_bytes'] or 0) / 1e6:.0f} MB",
+                one["in_flight"] if one["in_flight"] is not None else "",
+            )
+            for one in document["replicas"]
+        ]
+        columns = ["replica", "version", "revision", "state", "pid", "memory", "in flight"]
+        table(console, columns, cells)
+
+
+def render_versions(console: Console, document: dict[str, Any], *, always: bool = False) -> None:
+    """Draw the versions of a service, when they tell more than the service itself does."""
+    versions = document["versions"]
+    faulty = any(
+        one["error"] or one["serving_revision"] != one["wanted_revision"] for one in versions
+    )
+    if len(versions) < 2 and not faulty and not always:
+        return
+    rows = [
+        (
+            f"{one['name']}{' (default)' if one['is_default'] else ''}",
+            one["state"],
+            f"{one['traffic_percent']} %"
+            + (f" + {one['mirror_percent']} % mirrored" if one["mirror_percent"] else ""),
+            _revisions(one),
+            "\n".join(one["models"]),
+            _problem(one),
+        )
+        for one in versions
+    ]
+    table(console, ["version", "state", "traffic", "revision", "models", "problem"], rows)
+
+
+def _revisions(version: dict[str, Any]) -> str:
+    serving, wanted = version["serving_revision"], version["wanted_revision"]
+    return str(serving) if serving == wanted else f"{serving or 'none'}, {wanted} is wanted"
+
+
+def _problem(version: dict[str, Any]) -> str:
+    if version["error"]:
+        return str(version["error"]["message"])
+    rollout = version["rollout"]
+    return f"roll-out: {rollout.get('state', 'in progress')}" if rollout else ""
+
+
+def _pairs(values: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -1,0 +1,154 @@
+"""`inferenceconfig.json` and `deploymentconfig.json`, as the retired CLI took them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from calotype import errors, files
+from calotype.webservice.deployment_parameters import BY_KEY
+
+_INFERENCE: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "entryScript": str,
+    "sourceDirectory": str,
+    "environment": (str, dict),
+    "description": str,
+}
+_OLD: Final[Mapping[str, str]] = {
+    "runtime": "Scripts run in Python here",
+    "enableGpu": "Say gpu in deploymentconfig.json",
+    "cudaVersion": "The CUDA of this machine is used",
+    "baseImage": "Say it in the environment",
+    "baseImageRegistry": "Nothing is fetched from a registry",
+    "extraDockerfileSteps": "Nothing is built; `calotype model package` writes a Dockerfile",
+    "condaFile": "Say its packages in the environment",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceFile:
+    """What an inferenceconfig.json says.
+
+    Attributes:
+        entry_script: below the source directory, or a path of its own.
+        source_directory: absolute; None when nothing was said.
+        environment: `name` or `name:version` of a registered one, or a whole document.
+        warnings: about keys that have no meaning here, as sentences.
+    """
+
+    entry_script: str | None
+    source_directory: Path | None
+    environment: str | dict[str, Any] | None
+    description: str
+    warnings: tuple[str, ...]
+
+
+def read_inference(path: Path) -> InferenceFile:
+    """Read an inferenceconfig.json; names of files are relative to its own folder.
+
+    Raises:
+        UnreadableFile: it cannot be opened.
+        UnparsableFile: with all that is wrong with it.
+    """
+    document = _object(path)
+    problems = list(_inference_problems(document))
+    if problems:
+        raise _faults(path, problems)
+    folder = path.absolute().parent
+    source = document.get("sourceDirectory")
+    script = document.get("entryScript")
+    if script and source is None and (folder / script).is_file():
+        script = str(folder / script)
+    return InferenceFile(
+        entry_script=script,
+        source_directory=None if source is None else _found(folder, source),
+        environment=document.get("environment"),
+        description=document.get("description") or "",
+        warnings=tuple(
+            f"{path}: '{key}' has no meaning here. {_OLD[key]}."
+            for key, value in document.items()
+            if key in _OLD and value not in (None, False)
+        ),
+    )
+
+
+def read_deployment(path: Path) -> dict[str, Any]:
+    """Read a deploymentconfig.json and return its document, whose keys and types are right.
+
+    What the values mean together is checked by `deployment_documents.configuration_of`.
+
+    Raises:
+        UnreadableFile: it cannot be opened.
+        UnparsableFile: with all that is wrong with it, by key.
+    """
+    document = _object(path)
+    problems = [
+        problem for key, value in flat(document) if (problem := _problem(key, value)) is not None
+    ]
+    if problems:
+        raise _faults(path, problems)
+    return document
+
+
+def parameters_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a document sets, by their names in Python."""
+    return {BY_KEY[key].name: value for key, value in flat(document) if key in BY_KEY}
+
+
+def flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Give keys with dots and their values; null is as good as nothing."""
+    for name, value in document.items():
+        key = f"{above}{name}"
+        if isinstance(value, dict) and key not in BY_KEY:
+            yield from flat(value, f"{key}.")  # pyright: ignore[reportUnknownArgumentType]
+        elif value is not None:
+            yield key, value
+
+
+def _problem(key: str, value: object) -> str | None:
+    if key == "computeType":
+        return None if isinstance(value, str) else "computeType: expected text"
+    parameter = BY_KEY.get(key)
+    if parameter is None:
+        hint = errors.suggest(key, BY_KEY)
+        return f"{key}: expected a known key.{f' {hint}' if hint else ''}".rstrip(".")
+    told = parameter.problem(value)
+    return f"{key}: {told.removeprefix(parameter.name).strip()}" if told else None
+
+
+def _inference_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in document.items():
+        if key in _OLD:
+            continue
+        expected = _INFERENCE.get(key)
+        if expected is None:
+            hint = errors.suggest(key, _INFERENCE)
+            yield f"{key}: expected a known key.{f' {hint}' if hint else ''}".rstrip(".")
+        elif value is not None and not isinstance(value, expected):
+            wanted = "text or an object" if isinstance(expected, tuple) else "text"
+            yield f"{key}: expected {wanted}, not {json.dumps(value)[:80]}"
+    if document.get("sourceDirectory") and not document.get("entryScript"):
+        yield "entryScript: expected the script in the source directory"
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Return a folder beside the file, or below the working folder, where the old CLI looked."""
+    beside = folder / name
+    return beside if beside.is_dir() or not Path(name).is_dir() else Path(name).absolute()
+
+
+def _object(path: Path) -> dict[str, Any]:
+    document = files.read_json(path)
+    if not isinstance(document, dict):
+        raise errors.UnparsableFile(
+            "expected a JSON object", where=str(path), got=type(document).__name__
+        )
+    return document  # pyright: ignore[reportUnknownVariableType]
+
+
+def _faults(path: Path, problems: list[str]) -> errors.UnparsableFile:
+    told = problems[0] if len(problems) == 1 else "".join(f"\n- {text}" for text in problems)
+    return errors.UnparsableFile("expected a file without faults", where=str(path), got=told)
