@@ -29,10 +29,14 @@ def wait(
     """Return when a service is ready; see `Webservice.wait_for_deployment`."""
     management = Management(workspace)
     started_s = time.monotonic()
+    last = ""
 
     def show(observed: Observation) -> None:
-        if show_output:
-            _say(f"{time.monotonic() - started_s:7.1f} s  {_line(observed)}")
+        nonlocal last
+        line = _line(observed)
+        if show_output and line != last:
+            _say(f"{time.monotonic() - started_s:7.1f} s  {line}")
+        last = line
 
     with told_as(not_found=WebserviceNotFound):
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from calotype.workspace.datasets import DatasetRegistry
 from calotype.workspace.environments import EnvironmentRegistry
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from calotype.webservice.environment import Environment
     from calotype.webservice.model import Model
 
+Value = TypeVar("Value")
 
-class _Named[Value]:
+
+class _Named(Generic[Value]):
     """The manners of a dictionary; a class beside it knows the values."""
 
     def by_name(self) -> dict[str, Value]:
