@@ -55,7 +55,7 @@ def _line(observed: Observation) -> str:
         ready = sum(
             1
             for one in observed.replicas
-            if one.version == name and one.state.lower() in ("ready", "healthy", "running")
+            if one.version == name and one.state in ("ready", "busy")
         )
         started = sum(1 for one in observed.replicas if one.version == name)
         of = f"version {name}: " if len(observed.versions) > 1 else ""

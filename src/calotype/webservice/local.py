@@ -181,7 +181,9 @@ class LocalWebservice(Webservice):
         super().delete()
         self._is_deleted = True
 
-    def get_logs(self, num_lines: int = 5000, raw: bool = False, init: bool = False) -> str:
+    def get_logs(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
+        self, num_lines: int = 5000, raw: bool = False, init: bool = False
+    ) -> str:
         """Return the last lines of its log; `raw` has no meaning here."""
         return super().get_logs(num_lines, init)
 
