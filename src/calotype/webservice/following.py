@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -44,7 +43,8 @@ def wait(
         except DeploymentFailed as failure:
             if show_output:
                 _say_failure(management, name, failure)
-            raise _whole(failure) from failure
+            _tell_all(failure)
+            raise
     if show_output:
         _say(f'{kind} service "{name}": operation "Succeeded"')
 
@@ -63,12 +63,10 @@ def _line(observed: Observation) -> str:
     return "  ".join(parts)
 
 
-def _whole(failure: DeploymentFailed) -> DeploymentFailed:
-    """Return the failure with the trace and the listing in its message: many only print that."""
-    told = copy.copy(failure)
+def _tell_all(failure: DeploymentFailed) -> None:
+    """Put the trace and the listing into the message: many only print that."""
     if failure.details:
-        told.got = f"{failure.got}\n{failure.details}\n"
-    return told
+        failure.got = f"{failure.got}\n{failure.details}\n"
 
 
 def _say_failure(management: Management, name: str, failure: DeploymentFailed) -> None:
