@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -73,7 +74,8 @@ class Keeper:
                 if self._is_at_its_end():
                     break
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), _LOOK_EVERY_S)
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._bell.wait()
         finally:
             commands.close()
             await self._close()
@@ -252,6 +254,7 @@ def main() -> None:
     from calotype.serving.server import run
 
     root = Path(sys.argv[1])
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, if it ever does
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

@@ -105,7 +105,8 @@ class KeptService:
                 self._rounds += 1
                 self._reconciled.notify_all()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), self._rest_s())
+                async with asyncio.timeout(self._rest_s()):
+                    await self._bell.wait()
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]

@@ -116,7 +116,8 @@ class Replica:
                     self._fail(error)
                     code = FAILED
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._asked.wait(), _LAST_QUESTION_S)
+                        async with asyncio.timeout(_LAST_QUESTION_S):
+                            await self._asked.wait()
                 else:
                     await told
         finally:
