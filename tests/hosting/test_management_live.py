@@ -66,9 +66,8 @@ def ask_for(hosted: Hosted, tmp_path: Path) -> Callable[..., DeployRequest]:
             hosted.workspace, entry_script="score.py", source_directory=folder, live=True
         )
         target = values.pop("target", "local")
-        return DeployRequest(
-            name, target, **{"models": ("weights",), "inference": inference, **values}
-        )
+        said: dict[str, Any] = {"models": ("weights",), "inference": inference, **values}
+        return DeployRequest(name, target, **said)
 
     return make
 

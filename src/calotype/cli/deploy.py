@@ -248,7 +248,7 @@ def _auth(service: Service) -> str:
 
 
 def _curl(management: Management, service: Service, uri: str, *, is_ready: bool) -> str:
-    """Return a command that works as it stands, but for the name of an image."""
+    """Return a command that works as it stands, but for the name of a file."""
     command = {
         "none": "",
         "key": f"$(calotype service get-keys -n {service.name} --only primary)",
@@ -268,7 +268,8 @@ def _curl(management: Management, service: Service, uri: str, *, is_ready: bool)
         if described is not None and described.is_image:
             parts += ["-H 'Content-Type: image/jpeg'", "--data-binary @photo.jpg"]
             return " ".join([*parts, uri])
-        text = json.dumps(described.example) if described is not None else ""
+        # A script that describes nothing takes any JSON: an empty object would be no example.
+        text = json.dumps(described.example) if described and described.example else ""
         body = text if 0 < len(text) <= _MOST_EXAMPLE_CHARACTERS else body
     parts += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
     return " ".join([*parts, uri])
