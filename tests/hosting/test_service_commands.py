@@ -28,6 +28,17 @@ def init():
 def run(data):
     return {'said': json.loads(data)['data'], 'version': VERSION}
 """
+RAW = """
+from azureml.contrib.services.aml_request import rawhttp
+
+def init():
+    pass
+
+@rawhttp
+def run(request):
+    print('got bytes', flush=True)
+    return [len(request.get_data()), request.headers['Content-Type']]
+"""
 RAISES = "def init():\n    raise LookupError('no such weights')\n\n\ndef run(data): return 1\n"
 
 
@@ -188,6 +199,35 @@ def test_a_certificate_for_a_name_that_leads_elsewhere_is_no_hindrance(hosted: H
     )
     assert len(json.loads(answered.stdout)[0]) == 3
     calotype(hosted, "service", "delete", "-n", "secured")
+
+
+def test_an_image_is_sent_as_it_is_and_the_log_is_followed(hosted: Hosted) -> None:
+    folder = hosted.folder / "raw"
+    folder.mkdir()
+    (folder / "score.py").write_text(RAW)
+    calotype(
+        hosted, "model", "deploy", "-n", "raw-bytes", "--entry-script", str(folder / "score.py"),
+        "-m", str(hosted.folder / "weights.bin"), "--no-wait",
+    )  # fmt: skip
+    hosted.until_state("raw-bytes", "Healthy")
+    image = folder / "photo.jpg"
+    image.write_bytes(b"\xff\xd8 no image, but bytes")
+    command = [sys.executable, "-m", "calotype", "-w", str(hosted.folder), "service", "get-logs"]
+    with subprocess.Popen(
+        [*command, "-n", "raw-bytes", "--follow"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+    ) as following:
+        assert following.stdout is not None
+        for line in following.stdout:  # what there was before it began
+            if '"ready"' in line:
+                break
+        said = document(hosted, "service", "run", "-n", "raw-bytes", "--image", str(image))
+        assert said == [image.stat().st_size, "image/jpeg"]
+        assert any("got bytes" in line for line in following.stdout)
+        calotype(hosted, "service", "delete", "-n", "raw-bytes")
+        assert following.wait(30) == 0  # there is nothing to follow any more
 
 
 def relu() -> onnx.ModelProto:
