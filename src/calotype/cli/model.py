@@ -33,6 +33,7 @@ _SHOWN = 12
         "download": ("registered_model:download", "Write a registered model's files."),
         "update": ("registered_model:update", "Change tags, properties or the description."),
         "delete": ("registered_model:delete", "Forget a version of a model."),
+        "deploy": ("deploy:deploy", "Make a service of models, which goes on running."),
     },
 )
 def model() -> None:
