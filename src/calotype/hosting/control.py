@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,10 @@ from typing import Any, Final
 from calotype import errors
 
 _MOST_BYTES: Final = 16 << 20
+_MOST_DESCRIPTORS: Final = 8
+
+DESCRIPTORS: Final = "descriptors"
+"""Of an answer: open files that go with it; see `fetch_descriptors`."""
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -47,20 +52,60 @@ def ask(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) -> dict[s
     return answer
 
 
+async def call(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) -> dict[str, Any]:
+    """Do what `ask` does, without holding up the event loop."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=_MOST_BYTES)
+            with contextlib.closing(writer):
+                writer.write(json.dumps({"do": do, **values}).encode() + b"\n")
+                answer: dict[str, Any] = json.loads(await reader.readline())
+    except (OSError, ValueError) as error:
+        raise NobodyThere("expected an answer", where=str(path), got=str(error)) from error
+    if not answer.pop("ok"):
+        raise _refusal(answer)
+    return answer
+
+
+def fetch_descriptors(path: Path, do: str, *, timeout_s: float = 5.0) -> list[int]:
+    """Send a command whose answer brings open files, and return them.
+
+    Raises:
+        NobodyThere: nobody listens there.
+    """
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+            link.sendall(json.dumps({"do": do}).encode() + b"\n")
+            _, descriptors, _, _ = socket.recv_fds(link, 1, _MOST_DESCRIPTORS)
+        except OSError as error:
+            raise NobodyThere("expected an answer", where=str(path), got=str(error)) from error
+    return descriptors
+
+
 async def listen(path: Path, handlers: dict[str, Handler]) -> asyncio.Server:
     """Take commands at `path` until the server is closed; an old socket there is replaced."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, ValueError):
             line = await reader.readline()
             if line:
-                writer.write(
-                    json.dumps(await _answer(handlers, line), default=str).encode() + b"\n"
-                )
+                answer = await _answer(handlers, line)
+                descriptors: list[int] = answer.pop(DESCRIPTORS, [])
+                if descriptors:
+                    _send_descriptors(writer, descriptors)
+                writer.write(json.dumps(answer, default=str).encode() + b"\n")
                 await writer.drain()
 
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(serve, path, limit=_MOST_BYTES)
+
+
+def _send_descriptors(writer: asyncio.StreamWriter, descriptors: list[int]) -> None:
+    connected = writer.get_extra_info("socket")
+    with socket.socket(fileno=os.dup(connected.fileno())) as link:
+        socket.send_fds(link, [b" "], descriptors)  # the byte that carries them
 
 
 async def _answer(handlers: dict[str, Handler], line: bytes) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class Layout:
         return self.run / "keeper.lock"
 
     @property
+    def standby_lock(self) -> Path:
+        """Held by the process that waits to take the keeper's place."""
+        return self.run / "standby.lock"
+
+    @property
     def keeper_socket(self) -> Path:
         """Where the keeper takes commands."""
         return self.sockets / "keeper"

@@ -29,6 +29,8 @@ class ReplicaPlan:
         collect: folder for inputs and predictions; empty for none.
         collect_image_copies: keep images too, not only their digests.
         keeper_lock: a replica that finds it free for a minute ends itself.
+        listener: descriptor of the socket that it accepts from when it is told to; -1 for none.
+        shape: what a replica cannot change while it runs, beside its revision, as a digest.
     """
 
     service: str
@@ -52,6 +54,8 @@ class ReplicaPlan:
     collect: str = ""
     collect_image_copies: bool = False
     keeper_lock: str = ""
+    listener: int = -1
+    shape: str = ""
 
     def to_document(self) -> dict[str, Any]:
         """Return this as JSON has it."""

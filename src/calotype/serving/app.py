@@ -7,7 +7,7 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import calotype
@@ -95,6 +95,16 @@ class ScoringApp:
     def forget_documents(self) -> None:
         """Make the documents anew when they are asked for next: the service has changed."""
         self._documents = None
+
+    def admit(
+        self, authenticator: Authenticator, public_keys: bytes | None, origins: Sequence[str]
+    ) -> None:
+        """Let others in from now on."""
+        self._authenticator = authenticator
+        self._public_keys = public_keys
+        self._cors = Cors(origins)
+        self._routes = self._make_routes(self.settings.path_prefix)
+        self.forget_documents()
 
     def _make_routes(self, prefix: str) -> dict[str, Route]:
         """Return handler and counter of every path, with what comes before its own part."""

@@ -259,6 +259,12 @@ class HttpConnection(HttpToolsProtocol):
         else:
             last.keep_alive = False
 
+    def shutdown_later(self) -> None:
+        """Let the answer that is being made be the last one, unless it is on its way already."""
+        last = self._queue[-1][0] if self._queue else self._active
+        if last is not None and not last.is_written:
+            last.keep_alive = False
+
     def _abandon_all(self) -> None:
         if self._active is not None:
             self._active.abandon()

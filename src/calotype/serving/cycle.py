@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
@@ -29,7 +29,7 @@ _HIGH_WATER_BYTES = 256 << 10  # of a body that the app has not taken; as much a
 _JOINED_BYTES = 64 << 10  # a longer body is not copied to stand behind its head
 _MAX_KNOWN_NAMES = 1000
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_STATUS_LINES = {status: status_line(status) for status in range(100, 600)}
+STATUS_LINES: Final = {status: status_line(status) for status in range(100, 600)}
 _WITHOUT_BODY = frozenset({204, 304})
 _DECIDED_HERE = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _known_names: dict[bytes, bytes] = {}
@@ -202,22 +202,10 @@ class Cycle:
             self.keep_alive = False  # nobody knows whether the body is still going to come
         if status in _WITHOUT_BODY:
             self._is_without_body = True
-        lines: list[bytes] = []
-        for given, value in headers:
-            name = _known_names.get(given) or _learn(given)
-            if name in _DECIDED_HERE:
-                self._note(name, value)
-            else:
-                lines += (name, b": ", value, b"\r\n")
-        head = b"".join(lines)
-        _check_lines(head, len(lines) // 4)
-        return b"".join((_STATUS_LINES[status], self._owner.default_lines, head))
-
-    def _note(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
-            self._content_length = int(value)
-        elif name == b"connection" and b"close" in value.lower():
-            self.keep_alive = False
+        lines = header_block(headers)
+        self._content_length = lines.content_length
+        self.keep_alive = self.keep_alive and not lines.closes
+        return b"".join((STATUS_LINES[status], self._owner.default_lines, lines.text))
 
     def _write(self, body: bytes, *, more: bool) -> None:
         if not self.is_written:
@@ -266,6 +254,41 @@ class Cycle:
             if self._content_length < 0 or (self._content_length and not more):
                 raise RuntimeError("The body does not have the length that Content-Length promised")
         return body
+
+
+class HeaderBlock(NamedTuple):
+    """Headers of an answer as lines of the wire, without those about the framing.
+
+    Attributes:
+        text: the lines, in the order of the headers.
+        content_length: what they say; None when they say nothing.
+        closes: whether they ask for the end of the connection.
+    """
+
+    text: bytes
+    content_length: int | None
+    closes: bool
+
+
+def header_block(headers: Iterable[tuple[bytes, bytes]]) -> HeaderBlock:
+    """Return the lines of an app's headers, after checking that they are lines.
+
+    Raises:
+        RuntimeError: a name is none, or a value would smuggle in a line.
+    """
+    lines: list[bytes] = []
+    content_length, closes = None, False
+    for given, value in headers:
+        name = _known_names.get(given) or _learn(given)
+        if name not in _DECIDED_HERE:
+            lines += (name, b": ", value, b"\r\n")
+        elif name == b"content-length":
+            content_length = int(value)
+        elif name == b"connection" and b"close" in value.lower():
+            closes = True
+    text = b"".join(lines)
+    _check_lines(text, len(lines) // 4)
+    return HeaderBlock(text, content_length, closes)
 
 
 def _learn(given: bytes) -> bytes:

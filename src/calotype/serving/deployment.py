@@ -195,7 +195,7 @@ def _runner(deployment: Deployment, listener: socket.socket, journal: Journal) -
     limits = deployment.front.service
     script = deployment.script
     if script is None:
-        service = _model_service(deployment)
+        service = model_service(deployment)
         return Front(deployment.front, service, listener, meter=Meter(), journal=journal)
     if limits.isolation == "none":
         from calotype.serving.entry.http_workers import HttpWorkers
@@ -209,7 +209,8 @@ def _runner(deployment: Deployment, listener: socket.socket, journal: Journal) -
     return _Reloading(running, script, journal) if deployment.reload else running
 
 
-def _model_service(deployment: Deployment) -> Service:
+def model_service(deployment: Deployment) -> Service:
+    """Return the service of an image model or an ONNX file, not started."""
     limits = deployment.front.service
     if deployment.kind == "onnx":
         from calotype.serving.no_code.onnx_service import OnnxService

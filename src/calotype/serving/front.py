@@ -11,7 +11,7 @@ import json
 import socket
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -138,13 +138,20 @@ def capture_of(settings: FrontSettings, journal: Journal) -> FileCapture | None:
     )
 
 
+def _public_keys(settings: FrontSettings) -> bytes | None:
+    return settings.token_keys.encode() if settings.service.auth == "token" else None
+
+
 class Front:
     """Serves one service over HTTP from the running event loop.
+
+    `start` does all at once. Whoever takes over from another process starts the service first and
+    accepts when it is ready: `start_service`, `accept`; the other one is told to `retire`.
 
     Args:
         settings: everything about the front.
         service: what scores; started here.
-        listener: accepts connections.
+        listener: accepts connections; None when `accept` brings it, or nobody does.
         meter: counts.
         journal: the log.
     """
@@ -153,7 +160,7 @@ class Front:
         self,
         settings: FrontSettings,
         service: Service,
-        listener: socket.socket,
+        listener: socket.socket | None,
         *,
         meter: Meter,
         journal: Journal,
@@ -167,7 +174,7 @@ class Front:
         limits = settings.service
         self._guard = Guard(limits, meter)
         self._capture = capture_of(settings, journal)
-        self._app = ScoringApp(
+        self.app = ScoringApp(
             service,
             limits,
             authenticator=authenticator_of(settings),
@@ -175,10 +182,10 @@ class Front:
             meter=meter,
             journal=journal,
             capture=self._capture,
-            public_keys=settings.token_keys.encode() if limits.auth == "token" else None,
+            public_keys=_public_keys(settings),
         )
         self._server = HttpServer(
-            self._app,
+            self.app,
             listener,
             limits,
             protocol=guarded_protocol(self._guard),
@@ -193,9 +200,28 @@ class Front:
         Raises:
             CalotypeError: the service cannot be started.
         """
-        await self._server.start()
-        self._watcher = asyncio.get_running_loop().create_task(self._watch_certificate())
+        await self.accept()
+        await self.start_service()
+
+    async def start_service(self) -> None:
+        """Start the service alone.
+
+        Raises:
+            CalotypeError: it cannot be started.
+        """
         await self.service.start()
+
+    async def accept(self, listener: socket.socket | None = None) -> None:
+        """Accept connections from now on, of `listener` when it is given."""
+        await self._server.start(listener)
+        self._watcher = asyncio.get_running_loop().create_task(self._watch_certificate())
+
+    async def retire(self, *, grace_s: float) -> None:
+        """Accept nothing more; every connection ends with its next answer, or after `grace_s`.
+
+        `stop` follows.
+        """
+        await self._server.retire(grace_s)
 
     def stop_listening(self) -> None:
         """Leave new connections to others; `stop` follows."""
@@ -220,7 +246,26 @@ class Front:
         """
         assert isinstance(self.service, Reloadable)
         await self.service.reload()
-        self._app.forget_documents()
+        self.app.forget_documents()
+
+    def change_access(self, settings: FrontSettings) -> None:
+        """Take credentials and origins of `settings`; everything else stays as it is.
+
+        Raises:
+            CalotypeError: they cannot be used.
+        """
+        said = settings.service
+        limits = self._settings.service.model_copy(
+            update={"auth": said.auth, "cors_origins": said.cors_origins}
+        )
+        self.app.admit(authenticator_of(settings), _public_keys(settings), said.cors_origins)
+        self._settings = replace(
+            self._settings,
+            service=limits,
+            primary_key=settings.primary_key,
+            secondary_key=settings.secondary_key,
+            token_keys=settings.token_keys,
+        )
 
     def _documents(self) -> Documents:
         limits = self._settings.service

@@ -33,11 +33,13 @@ class Guard:
 
     Attributes:
         meter: counts what was refused and which connections were closed.
+        is_leaving: whether each answer is the last one of its connection.
     """
 
     def __init__(self, settings: ServiceSettings, meter: Meter | None = None) -> None:
         self.settings = settings
         self.meter = meter or Meter()
+        self.is_leaving = False
         self.connections: set[Connection] = set()
         # Those above the limit still get a 503, as long as they are few themselves.
         self.max_surplus = 16 + settings.max_connections // 10

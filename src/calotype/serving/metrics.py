@@ -91,6 +91,11 @@ class Meter:
         self._own[_RESTARTS] = value
 
     @property
+    def in_flight(self) -> int:
+        """How many requests the app is answering."""
+        return self._sum(_ACTIVE)
+
+    @property
     def refused(self) -> Counter[int]:
         """How many requests of this process were turned away before the app saw them, by status."""
         own = self._own

@@ -163,7 +163,9 @@ class GuardedProtocol(HttpConnection):
             self,
             self.transport,
             self.flow,
-            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            keep_alive=version == "1.1"
+            and parser.should_keep_alive()
+            and not self.guard.is_leaving,
             waits_for_continue=self.expect_100_continue and version == "1.1",
         )
         scope["extensions"] = {"calotype.connection": cycle}

@@ -80,7 +80,7 @@ class HttpServer:
 
     Args:
         app: an ASGI app.
-        listener: accepts connections; other processes may have it too.
+        listener: accepts connections; other processes may have it too. None: `start` brings it.
         settings: deadlines.
         protocol: makes the guarded protocol of a connection.
         tls: what connections are encrypted with.
@@ -89,7 +89,7 @@ class HttpServer:
     def __init__(
         self,
         app: Any,
-        listener: socket.socket,
+        listener: socket.socket | None,
         settings: ServiceSettings,
         *,
         protocol: type[GuardedProtocol],
@@ -121,8 +121,10 @@ class HttpServer:
         """How many are open."""
         return len(self._state.connections)
 
-    async def start(self) -> None:
-        """Accept connections from now on."""
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Accept connections from now on, of `listener` when it is given."""
+        listener = listener or self._listener
+        assert listener is not None
         guard = self._protocol.guard
         allow_descriptors(guard.most_connections + _OWN_DESCRIPTORS)
         loop = asyncio.get_running_loop()
@@ -132,10 +134,10 @@ class HttpServer:
             return self._protocol(self._config, self._state, {}, loop)
 
         if self._tls is None:
-            self._server = await loop.create_server(connect, sock=self._listener, backlog=_BACKLOG)
+            self._server = await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
         else:
             self._tls_listener = TlsListener(
-                self._listener, self._tls, connect, may_enter=guard.may_enter
+                listener, self._tls, connect, may_enter=guard.may_enter
             )
 
     def stop_listening(self) -> None:
@@ -144,6 +146,20 @@ class HttpServer:
             self._tls_listener.stop()
         if self._server is not None:
             self._server.close()
+
+    async def retire(self, grace_s: float) -> None:
+        """Accept nothing more and take leave of every connection with its next answer.
+
+        Another process accepts in our place. A connection that is idle now may bring a request at
+        any moment, so it is closed after `grace_s` only; `drain` follows.
+        """
+        self.stop_listening()
+        self._protocol.guard.is_leaving = True
+        for connection in list(self._state.connections):
+            connection.shutdown_later()
+        deadline_s = time.monotonic() + grace_s
+        while self._state.connections and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.02)
 
     async def drain(self) -> None:
         """Accept nothing more, answer what was accepted, within `drain_timeout_s`, and close."""

@@ -224,6 +224,22 @@ class ServiceRecords:
             )
             return gone.rowcount > 0
 
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return what differs whenever a service or a version has changed; cheap to ask for."""
+        services, versions = tables.services, tables.service_versions
+        query = sqlalchemy.select(
+            *(
+                sqlalchemy.select(what).scalar_subquery()
+                for table in (services, versions)
+                for what in (
+                    sqlalchemy.func.count(table.c.state),
+                    sqlalchemy.func.max(table.c.updated_at),
+                )
+            )
+        )
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).one())
+
     def users_of(self, model: str) -> list[str]:
         """Return the names of the services that want or serve a model (`name:version`)."""
         return [service.name for service in self.list() if model in service.models]

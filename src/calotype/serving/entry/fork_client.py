@@ -39,6 +39,7 @@ class ForkConfiguration:
         environment: further variables of the script's environment.
         log_format: of what the script prints.
         shared: descriptors that every worker gets: the listening socket and the counters.
+        python: the interpreter that runs the script; empty for ours.
     """
 
     script: Path
@@ -52,6 +53,7 @@ class ForkConfiguration:
     environment: dict[str, str] | None = None
     log_format: LogFormat = "json"
     shared: Sequence[int] = ()
+    python: str = ""
 
     def first_line(self, *, in_workers: bool = False) -> bytes:
         """Return the command that makes a fork server import the script, or let its workers."""
@@ -120,8 +122,12 @@ class ForkClient:
         }
         with theirs:
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "calotype.serving.entry.fork_server"],
+                self._process = subprocess.Popen(  # noqa: S603 - the user chose it
+                    [
+                        configuration.python or sys.executable,
+                        "-m",
+                        "calotype.serving.entry.fork_server",
+                    ],
                     env=environment,
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,

@@ -1,0 +1,272 @@
+"""The keeper of a workspace on this machine: makes what runs equal to what the records want.
+
+It passes no request on: when it dies, services go on, and the standby takes its place.
+
+    python -m calotype.hosting.keeper ROOT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from calotype import errors
+from calotype.hosting import control, locks
+from calotype.hosting.kept_door import KeptDoor
+from calotype.hosting.kept_service import KeptService
+from calotype.hosting.launching import start_keeper
+from calotype.hosting.layout import Layout
+from calotype.hosting.standby import LOCK_DESCRIPTOR
+from calotype.workspace.services import Service, machine
+from calotype.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S: Final = 1.0
+_LINGERS_S: Final = 5.0  # without anything to keep
+_ENDS_WITHIN_S: Final = 60.0
+
+
+class Keeper:
+    """Keeps the services of one workspace.
+
+    Args:
+        workspace: whose.
+        lock: the keeper's lock, held.
+    """
+
+    def __init__(self, workspace: Workspace, lock: locks.Held) -> None:
+        self._workspace = workspace
+        self._layout = Layout.of(workspace.place)
+        self._lock = lock
+        self._services: dict[str, KeptService] = {}
+        self._door = KeptDoor(workspace, self._layout, self._services)
+        self._seen: object = None
+        self._is_up: bool | None = None
+        self._idle_since_s = time.monotonic()
+        self._refreshing = asyncio.Lock()
+        self._told = asyncio.Event()
+        self._bell = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep until nothing is wanted any more."""
+        self._lock.say({"started_at": time.time()})
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told.set)
+        commands = await control.listen(self._layout.keeper_socket, self._handlers())
+        logger.info("keeper %d begins", os.getpid())
+        try:
+            while not self._told.is_set():
+                self._bell.clear()
+                try:
+                    await self._look()
+                except Exception:  # the database may be back at the next look
+                    logger.exception("the records cannot be read")
+                if self._is_at_its_end():
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), _LOOK_EVERY_S)
+        finally:
+            commands.close()
+            await self._close()
+        logger.info("keeper %d ends", os.getpid())
+
+    async def _look(self) -> None:
+        if not self._workspace.place.is_made:
+            logger.warning("the workspace has gone")
+            for kept in self._services.values():
+                kept.record = None
+                kept.wake()
+            self._is_up = False
+            return
+        await self.refresh()
+        await self._keep_standby()
+        await self._door.keep(is_up=self._is_up)
+
+    async def refresh(self, *, anew: bool = False) -> None:
+        """Read the records, if they have changed."""
+        async with self._refreshing:
+            found = await asyncio.to_thread(self._changed_records, anew)
+            if found is None:
+                return
+            is_up, records = found
+            self._is_up = is_up
+            for record in records:
+                self._take(record)
+            for name in self._services.keys() - {record.name for record in records}:
+                if self._services[name].record is not None:
+                    self._services[name].record = None
+                    self._services[name].wake()
+
+    def _changed_records(self, anew: bool) -> tuple[bool | None, list[Service]] | None:
+        seen = self._workspace.services.fingerprint(), self._workspace.fact("is_up")
+        if seen == self._seen and not anew:
+            return None
+        ours = machine()
+        records = [
+            one
+            for one in self._workspace.services.list()
+            if one.host in ("", ours) and one.target != "batch"
+        ]
+        self._seen = seen
+        return seen[1], records
+
+    def _take(self, record: Service) -> None:
+        kept = self._services.get(record.name)
+        if kept is not None and (kept.is_over or kept.target != record.target):
+            if not kept.is_over:  # deleted and made anew before we looked
+                kept.record = None
+                kept.wake()
+                return
+            kept = None
+        if kept is None:
+            kept = KeptService(
+                self._workspace, self._layout, record, self._door.publish, lambda: self._door.uris
+            )
+            self._services[record.name] = kept
+        if kept.record != record or kept.is_wanted != (self._is_up is not False):
+            kept.record = record
+            kept.is_wanted = self._is_up is not False
+            kept.wake()
+
+    def _is_at_its_end(self) -> bool:
+        over = [name for name, kept in self._services.items() if kept.is_over]
+        for name in over:
+            del self._services[name]
+        if over:
+            self._seen = None
+        now_s = time.monotonic()
+        if self._is_up or any(self._is_needed(kept) for kept in self._services.values()):
+            self._idle_since_s = now_s
+        return now_s - self._idle_since_s > (0 if self._is_up is False else _LINGERS_S)
+
+    def _is_needed(self, kept: KeptService) -> bool:
+        record = kept.record
+        is_wanted = kept.is_wanted and record is not None and record.desired == "running"
+        return is_wanted or not kept.is_idle or (record is None and not kept.is_over)
+
+    async def _keep_standby(self) -> None:
+        if not locks.is_held(self._layout.standby_lock):
+            await asyncio.to_thread(start_keeper, self._workspace.place.root)
+
+    async def _close(self) -> None:
+        for kept in self._services.values():
+            await kept.close()
+        if not any(not kept.is_idle for kept in self._services.values()):
+            await self._door.stop()
+            _end_standby(self._layout)
+            self._layout.keeper_socket.unlink(missing_ok=True)
+
+    # Commands
+
+    def _handlers(self) -> dict[str, control.Handler]:
+        return {
+            "ping": self._answer_ping,
+            "changed": self._answer_changed,
+            "state": self._answer_state,
+            "status": self._answer_status,
+            "reload": self._answer_reload,
+            "up": self._answer_up,
+            "down": self._answer_down,
+        }
+
+    async def _answer_ping(self, _command: dict[str, Any]) -> dict[str, Any]:
+        self._idle_since_s = time.monotonic()
+        return {"pid": os.getpid()}
+
+    async def _answer_changed(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._idle_since_s = time.monotonic()
+        await self.refresh(anew=True)
+        self._bell.set()
+        kept = self._services.get(str(command.get("service", "")))
+        if kept is not None:
+            await kept.settle()
+        return {}
+
+    async def _answer_state(self, command: dict[str, Any]) -> dict[str, Any]:
+        await self.refresh()
+        kept = self._services.get(str(command["service"]))
+        found = kept.observation() if kept is not None else None
+        return {"observation": found.to_document() if found is not None else None}
+
+    async def _answer_status(self, _command: dict[str, Any]) -> dict[str, Any]:
+        await self.refresh()
+        found = {name: kept.observation() for name, kept in self._services.items()}
+        return {
+            "pid": os.getpid(),
+            "standby": locks.facts(self._layout.standby_lock).get("pid"),
+            "front_door": self._door.status(),
+            "services": {name: one.to_document() for name, one in found.items() if one},
+        }
+
+    async def _answer_reload(self, command: dict[str, Any]) -> dict[str, Any]:
+        kept = self._services.get(str(command["service"]))
+        if kept is None:
+            raise errors.NotFound(
+                f"expected a service '{command['service']}'", where="this workspace", got="none"
+            )
+        await kept.reload()
+        return {}
+
+    async def _answer_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        await self.refresh(anew=True)
+        if command.get("is_moved"):
+            await self._door.stop()
+        for kept in self._services.values():
+            kept.forgive()
+        await self._door.keep(is_up=self._is_up)
+        self._bell.set()
+        return {}
+
+    async def _answer_down(self, _command: dict[str, Any]) -> dict[str, Any]:
+        await self.refresh(anew=True)
+        self._bell.set()
+        deadline_s = time.monotonic() + _ENDS_WITHIN_S
+        while time.monotonic() < deadline_s:
+            if all(kept.is_idle for kept in self._services.values()):
+                break
+            await asyncio.sleep(0.05)
+        await self._door.stop()
+        self._bell.set()
+        return {"pid": os.getpid()}
+
+
+def _end_standby(layout: Layout) -> None:
+    if locks.is_held(layout.standby_lock):
+        pid = locks.facts(layout.standby_lock).get("pid")
+        if isinstance(pid, int):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    """Keep the workspace whose `.calotype` folder the command line names."""
+    from calotype.serving.server import run
+
+    root = Path(sys.argv[1])
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    workspace = Workspace.from_config(root)
+    run_folder = workspace.place.run_folder
+    given = os.environ.pop(LOCK_DESCRIPTOR, "")
+    if given:
+        lock: locks.Held | None = locks.Held(run_folder / "keeper.lock", int(given))
+        os.set_inheritable(int(given), False)
+    else:
+        lock = locks.Held.take(run_folder / "keeper.lock")
+    if lock is None:
+        sys.exit("Another process keeps this workspace.")
+    run(lambda: Keeper(workspace, lock).run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The front door as the keeper sees it: what it passes on, and that it runs when it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from calotype import errors
+from calotype.hosting import control, locks
+from calotype.hosting.launching import environment
+from calotype.hosting.layout import Layout
+from calotype.hosting.plan_making import token_keys
+from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
+from calotype.hosting.uris import Uris, door_uris
+from calotype.serving.server import listen
+
+if TYPE_CHECKING:
+    from calotype.hosting.kept_service import KeptService
+    from calotype.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+FACT: Final = "front_door"
+FIRST_PORT: Final = 8780
+_DELAYS_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+_LEAVES_WITHIN_S: Final = 40.0
+
+
+class KeptDoor:
+    """The front door of a workspace.
+
+    Args:
+        workspace: whose.
+        layout: its places.
+        services: what it passes requests on to.
+    """
+
+    def __init__(
+        self, workspace: Workspace, layout: Layout, services: Mapping[str, KeptService]
+    ) -> None:
+        self._workspace = workspace
+        self._layout = layout
+        self._services = services
+        self._written: Routes | None = None
+        self._facts: dict[str, Any] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        self._started_s = 0.0
+        self._is_wanted = False
+        self._publishing = asyncio.Lock()
+        self.uris = Uris()
+
+    async def keep(self, *, is_up: bool | None) -> None:
+        """Start it when it is wanted and does not run; end it when it is not wanted."""
+        self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        if not self._is_wanted:
+            if self.is_running:
+                await self.stop()
+            return
+        if not self.is_running:
+            await self._start()
+
+    def _has_cluster(self) -> bool:
+        return any(
+            kept.target == "cluster" and kept.record is not None for kept in self._services.values()
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it lives."""
+        return locks.is_held(self._layout.front_door_lock)
+
+    async def _start(self) -> None:
+        now_s = time.monotonic()
+        delay_s = _DELAYS_S[min(self._starts, len(_DELAYS_S) - 1)]
+        if self._process is not None or now_s - self._started_s < delay_s:
+            return
+        if importlib.util.find_spec("calotype.hosting.front_door") is None:
+            return
+        self._starts = 0 if now_s - self._started_s > 60 else self._starts + 1
+        self._started_s = now_s
+        await self._choose_address()
+        await self.publish(anew=True)
+        self._process = await asyncio.to_thread(self._spawn)
+        logger.info("front door %d at %s", self._process.pid, self.uris.base)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._layout.front_door_log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own program
+                [
+                    sys.executable,
+                    "-m",
+                    "calotype.hosting.front_door",
+                    str(self._workspace.place.root),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment(),
+                cwd=self._layout.run,
+                start_new_session=True,
+            )
+
+    async def _choose_address(self) -> None:
+        """Choose host and port once; they stay, so that URIs stay."""
+        facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
+        if not facts.get("port"):
+            facts = {
+                "host": facts.get("host") or "127.0.0.1",
+                "port": _free_port(facts.get("host") or "127.0.0.1"),
+                "tls_certificate": facts.get("tls_certificate", ""),
+                "tls_key": facts.get("tls_key", ""),
+            }
+            await asyncio.to_thread(self._workspace.set_fact, FACT, facts)
+        self._facts = facts
+        self.uris = door_uris(facts)
+
+    async def stop(self) -> None:
+        """Let it answer what it has accepted, and end."""
+        if not self.is_running:
+            return
+        pid = locks.facts(self._layout.front_door_lock).get("pid")
+        if not isinstance(pid, int):
+            return
+        _signal(pid, signal.SIGTERM)
+        deadline_s = time.monotonic() + _LEAVES_WITHIN_S
+        while self.is_running and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+        if self.is_running:
+            _signal(pid, signal.SIGKILL)
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+            self._process = None
+        for path in (self._layout.front_door_lock, self._layout.front_door_socket):
+            path.unlink(missing_ok=True)
+
+    # What it passes on
+
+    async def publish(self, *, anew: bool = False) -> None:
+        """Tell it where requests go now, if that has changed; it knows when this comes back."""
+        if not self._is_wanted:
+            return
+        async with self._publishing:
+            if not self._facts:
+                await self._choose_address()
+            routes = self._routes()
+            if routes == self._written and not anew:
+                return
+            await asyncio.to_thread(routes.write, self._layout.routes)
+            self._written = routes
+            with contextlib.suppress(errors.CalotypeError):
+                await control.call(self._layout.front_door_socket, "routes")
+
+    def _routes(self) -> Routes:
+        facts = self._facts
+        services = {name: _route(kept) for name, kept in self._services.items() if kept.record}
+        return Routes(
+            host=facts["host"],
+            port=facts["port"],
+            tls_certificate=facts.get("tls_certificate", ""),
+            tls_key=facts.get("tls_key", ""),
+            tls_exact_1_2=facts.get("tls_exact_1_2", False),
+            services={name: route for name, route in services.items() if route is not None},
+        )
+
+    def status(self) -> dict[str, Any] | None:
+        """Return where it is; None when it does not run."""
+        if not self.is_running:
+            return None
+        pid = locks.facts(self._layout.front_door_lock).get("pid")
+        return {"pid": pid, "uri": self.uris.base}
+
+
+def _route(kept: KeptService) -> ServiceRoute | None:
+    record = kept.record
+    if record is None or record.desired == "stopped" or not kept.is_wanted:
+        return None
+    versions: dict[str, VersionRoute] = {}
+    for version in record.versions:
+        found = kept.versions.get(version.name)
+        if found is None:
+            continue
+        ready = {one.name: one.wire for one in found.replicas if _is_reached(one, found.serving)}
+        number = found.serving[0] if found.serving else version.wanted_revision
+        runtime = version.revision(number).runtime
+        versions[version.name] = VersionRoute(
+            ready,
+            traffic_percent=version.traffic_percent,
+            mirror_percent=version.mirror_percent,
+            is_default=version.is_default,
+            concurrent_requests=runtime.workers * runtime.replica_max_concurrent_requests,
+        )
+    runtime = record.versions[0].wanted.runtime if record.versions else None
+    keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
+    return ServiceRoute(versions, keys, runtime.max_body_bytes if runtime else 100 << 20)
+
+
+def _is_reached(one: Any, serving: Any) -> bool:
+    return one.phase == "ready" and one.is_answering and one.key == serving
+
+
+def _free_port(host: str) -> int:
+    for port in (FIRST_PORT, 0):
+        with contextlib.suppress(errors.CannotListen), listen(host, port) as listener:
+            return int(listener.getsockname()[1])
+    raise errors.CannotListen("expected an address of this machine", where=host, got="another")
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

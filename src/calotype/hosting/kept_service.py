@@ -1,0 +1,393 @@
+"""One service as the keeper runs it: its address, its versions, and what its record tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import shutil
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from calotype import errors
+from calotype.hosting import processes
+from calotype.hosting.kept_replica import KeptReplica, fault, found_replicas
+from calotype.hosting.kept_version import KeptVersion
+from calotype.hosting.layout import Layout
+from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.plan_making import front_of, shape_of
+from calotype.hosting.uris import Uris, uris_of
+from calotype.serving.server import listen
+from calotype.workspace.credentials import Credentials
+
+if TYPE_CHECKING:
+    from calotype.workspace.services import Fault, Service, State, Version
+    from calotype.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+_REST_S: Final = 1.0
+_BIND_AGAIN_S: Final = 2.0
+_ADOPT_EVERY_S: Final = 5.0
+_STOPPED: Final = "It was stopped. `calotype up` starts it again."
+
+
+class KeptService:
+    """One service.
+
+    Args:
+        workspace: whose.
+        layout: places of the workspace.
+        record: what there should be.
+        publish: told when callers should reach other replicas; comes back when the front door
+            knows.
+        door: where the front door is found.
+
+    Attributes:
+        record: None once it was deleted.
+        is_wanted: false when the whole workspace is to stop.
+        is_over: whether nothing is left of it.
+        forgives: whether what failed under another keeper is tried anew.
+        trouble: why it has no address; empty when it has one.
+    """
+
+    def __init__(
+        self, workspace: Workspace, layout: Layout, record: Service,
+        publish: Callable[[], Awaitable[None]], door: Callable[[], Uris],
+    ) -> None:  # fmt: skip
+        self.workspace, self.layout = workspace, layout
+        self.name, self.target = record.name, record.target
+        self.record: Service | None = record
+        self.publish = publish
+        self.is_wanted = True
+        self.is_over = False
+        self.forgives = False
+        self.trouble = ""
+        self.versions: dict[str, KeptVersion] = {}
+        self._door = door
+        self._listener: socket.socket | None = None
+        self._old_listeners: list[socket.socket] = []
+        self._bind_again_s = 0.0
+        self._access = ""
+        self._adopted_s = 0.0
+        self._bell = asyncio.Event()
+        self._reconciled = asyncio.Condition()
+        self._rounds = 0
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    # Driving
+
+    def wake(self) -> None:
+        """Look at it now: something has changed."""
+        self._bell.set()
+
+    async def settle(self) -> None:
+        """Wake it, and wait until what its record says now has been looked at."""
+        wanted = self._rounds + 2  # one may be under way that began before
+        while self._rounds < wanted and not self.is_over:
+            self.wake()
+            async with self._reconciled:
+                await self._reconciled.wait()
+
+    async def _run(self) -> None:
+        while not self.is_over:
+            self._bell.clear()
+            try:
+                await self._reconcile()
+            except Exception:  # the next look may find the machine or the database mended
+                logger.exception("service %s", self.name)
+                await asyncio.sleep(_REST_S)
+            async with self._reconciled:
+                self._rounds += 1
+                self._reconciled.notify_all()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), self._rest_s())
+
+    def _rest_s(self) -> float:
+        due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
+        return min([_REST_S, *(one for one in due_s if one > 0)])
+
+    async def _reconcile(self) -> None:
+        record = self.record
+        self._adopt()
+        if record is None or record.desired == "stopped" or not self.is_wanted:
+            await self._wind_up(record)
+            return
+        self._listen(record)
+        for name in self.versions.keys() - {version.name for version in record.versions}:
+            self._drop(name)
+        for version in record.versions:
+            kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
+            await kept.reconcile(version)
+        self.forgives = False
+        await self._push_access()
+        await self._tell(record)
+        await self._clean(record)
+        await self.publish()
+
+    def _drop(self, name: str) -> None:
+        """End a version that was deleted."""
+        kept = self.versions[name]
+        kept.retire_all()
+        kept.replicas = [one for one in kept.replicas if one.phase != "ended"]
+        if not kept.replicas:
+            kept.close()
+            del self.versions[name]
+
+    async def _wind_up(self, record: Service | None) -> None:
+        """End all replicas; forget the service when its record has gone."""
+        self._stop_listening()
+        await self.publish()
+        for name in list(self.versions):
+            self._drop(name)
+        if record is not None:
+            await self._write("Unhealthy", fault(_STOPPED))
+        elif not self.versions:
+            await asyncio.to_thread(shutil.rmtree, self.layout.service(self.name), True)
+            self.is_over = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of its processes lives."""
+        return self.is_over or not any(one.replicas for one in self.versions.values())
+
+    def _adopt(self) -> None:
+        """Take in replicas that another keeper started."""
+        now_s = time.monotonic()
+        if self._adopted_s and now_s - self._adopted_s < _ADOPT_EVERY_S:
+            return
+        self._adopted_s = now_s
+        known = {one.name for kept in self.versions.values() for one in kept.replicas}
+        for name, facts in found_replicas(self.layout, self.name).items():
+            if name not in known:
+                logger.info("adopting replica %s", name)
+                version = str(facts["version"])
+                kept = self.versions.setdefault(version, KeptVersion(self, version))
+                kept.adopt(name, facts)
+                self._access = ""  # nobody knows which keys it has
+
+    # Its address
+
+    @property
+    def has_port(self) -> bool:
+        """Whether callers reach it at a port of its own."""
+        return self.target in ("local", "instance")
+
+    @property
+    def listener(self) -> tuple[int, int]:
+        """Port and descriptor of its listening socket; 0 and -1 for none."""
+        if self._listener is None:
+            return 0, -1
+        return self._listener.getsockname()[1], self._listener.fileno()
+
+    @property
+    def shape(self) -> str:
+        """What replicas cannot change while they run."""
+        return shape_of(self.record, self.listener[0]) if self.record is not None else ""
+
+    def _listen(self, record: Service) -> None:
+        if not self.has_port or time.monotonic() < self._bind_again_s:
+            return
+        wanted = record.access.port or 0
+        if self._listener is not None:
+            host, port = self._listener.getsockname()[:2]
+            if wanted in (0, port) and _is_same(host, record.access.host):
+                self._keep_port(record, port)
+                return
+            self._old_listeners.append(self._listener)  # its callers are served until the switch
+            self._listener = None
+        try:
+            self._listener = self._adopted_listener(wanted) or listen(record.access.host, wanted)
+        except errors.CannotListen as error:
+            self.trouble = str(error)
+            self._bind_again_s = time.monotonic() + _BIND_AGAIN_S
+            if self._old_listeners:
+                self._listener = self._old_listeners.pop()
+            return
+        self.trouble = ""
+        self._keep_port(record, self._listener.getsockname()[1])
+
+    def _adopted_listener(self, port: int) -> socket.socket | None:
+        for kept in self.versions.values():
+            for one in kept.replicas:
+                if one.phase == "ready" and port in (0, one.port) and (found := one.listener()):
+                    return found
+        return None
+
+    def _keep_port(self, record: Service, port: int) -> None:
+        """Write down a port that was chosen, so that the address stays."""
+        if record.access.port != port:
+            access = record.access.model_copy(update={"port": port})
+            self.workspace.services.change(self.name, access=access)
+            self.record = dataclasses.replace(record, access=access)
+
+    def _stop_listening(self) -> None:
+        for one in (self._listener, *self._old_listeners):
+            if one is not None:
+                one.close()
+        self._listener, self._old_listeners = None, []
+
+    # Its keys
+
+    def credentials(self) -> Credentials:
+        """Return what opens it."""
+        assert self.record is not None
+        return Credentials.opened(self.record.credentials, self.workspace.key_file)
+
+    async def _push_access(self) -> None:
+        """Give its replicas the keys and rules of the record, if they have others."""
+        record = self.record
+        assert record is not None
+        said = record.access.model_dump_json(include={"auth", "cors_origins"}).encode()
+        digest = hashlib.sha256(said + record.credentials).hexdigest()
+        if digest == self._access:
+            return
+        credentials = self.credentials()
+        port = self.listener[0]
+        for version in record.versions:
+            front = front_of(record, version.wanted, credentials, port=port)
+            for one in self.versions[version.name].replicas:
+                if one.is_live:
+                    await one.change_access(front)
+        if not any(one.phase == "starting" for one in self._replicas()):
+            self._access = digest
+
+    def _replicas(self) -> list[KeptReplica]:
+        return [one for kept in self.versions.values() for one in kept.replicas]
+
+    # What its record says
+
+    async def _tell(self, record: Service) -> None:
+        states: list[tuple[State, Fault | None]] = []
+        for version in record.versions:
+            state, error = self.versions[version.name].state(version)
+            states.append((state, error))
+            if (state, error) != (version.state, version.error):
+                await self.write_version(version.name, state=state, error=error)
+        await self._write(*_worst(states))
+
+    async def write_version(self, name: str, **values: Any) -> None:
+        """Change a version's record."""
+        records = self.workspace.services
+        await asyncio.to_thread(records.change_version, self.name, name, **values)
+        if self.record is not None:
+            versions = [
+                dataclasses.replace(one, **values) if one.name == name else one
+                for one in self.record.versions
+            ]
+            self.record = dataclasses.replace(self.record, versions=tuple(versions))
+
+    async def _write(self, state: State, error: Fault | None) -> None:
+        record = self.record
+        if record is None:
+            return
+        is_told = error is not None and record.error is not None
+        if is_told and error["message"] == record.error["message"]:
+            error = record.error
+        if (state, error) == (record.state, record.error):
+            return
+        logger.info("service %s: %s", self.name, state)
+        with contextlib.suppress(errors.NotFound):  # it is being deleted
+            await asyncio.to_thread(
+                self.workspace.services.change, self.name, state=state, error=error
+            )
+        if self.record is not None:
+            self.record = dataclasses.replace(self.record, state=state, error=error)
+
+    async def _clean(self, record: Service) -> None:
+        """Remove the files of revisions that nothing runs any more."""
+        folder = self.layout.revision(self.name, "x", 0).parent
+        used = {
+            self.layout.revision(self.name, version.name, number).name
+            for version in record.versions
+            for number in self.versions[version.name].revisions_in_use(version)
+        }
+        with contextlib.suppress(FileNotFoundError):
+            for path in folder.iterdir():
+                if path.name not in used and not path.name.startswith("."):
+                    await asyncio.to_thread(shutil.rmtree, path, True)
+        if not any(one.key[1] != self.shape for one in self._replicas()):
+            for one in self._old_listeners:
+                one.close()
+            self._old_listeners = []
+
+    # What it tells
+
+    def observation(self) -> Observation | None:
+        """Return how it is; None when it was deleted."""
+        record = self.record
+        if record is None:
+            return None
+        versions = {one.name: self._observed(one) for one in record.versions}
+        uris = uris_of(record, self.listener[0] or record.access.port or 0, self._door())
+        return Observation(
+            record.state, record.error, uris.scoring, uris.swagger, versions,
+            tuple(_seen(one) for one in self._replicas() if one.phase != "ended"),
+        )  # fmt: skip
+
+    def _observed(self, version: Version) -> VersionObservation:
+        kept = self.versions.get(version.name)
+        ready = [one for one in kept.replicas if kept.is_ready(one)] if kept is not None else []
+        return VersionObservation(
+            version.state, version.error, version.wanted_revision, version.serving_revision,
+            len(ready),
+        )  # fmt: skip
+
+    async def reload(self) -> None:
+        """Let all replicas run their script anew.
+
+        Raises:
+            ScriptFailed: it cannot be used; the old one goes on.
+        """
+        for one in self._replicas():
+            if one.phase == "ready":
+                await one.reload()
+
+    def forgive(self) -> None:
+        """Try anew what failed."""
+        self.forgives = True
+        for kept in self.versions.values():
+            kept.forgive()
+        self.wake()
+
+    async def close(self) -> None:
+        """Look after it no more; its replicas go on."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self._task
+        for kept in self.versions.values():
+            kept.close()
+        self._stop_listening()
+
+
+def _worst(states: list[tuple[State, Fault | None]]) -> tuple[State, Fault | None]:
+    """Return the state of a service of whose versions these are."""
+    order: tuple[State, ...] = ("Transitioning", "Unschedulable", "Unhealthy", "Failed", "Healthy")
+    for state in order:
+        for found, error in states:
+            if found == state:
+                return found, error
+    return "Unhealthy", fault("It has no version.")
+
+
+def _seen(one: KeptReplica) -> ReplicaObservation:
+    state: str = one.phase
+    if state == "ready" and not one.is_serving:
+        state = "busy" if one.is_answering else "silent"
+    return ReplicaObservation(
+        one.name, one.version, one.key[0], one.pid, state,
+        processes.memory_of_tree(one.pid) if one.pid else 0, one.port, one.in_flight,
+    )  # fmt: skip
+
+
+def _is_same(bound: str, asked: str) -> bool:
+    if bound == asked:
+        return True
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(asked, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return any(one[4][0] == bound for one in found)
+    return False

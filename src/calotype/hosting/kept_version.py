@@ -1,0 +1,314 @@
+"""One version of a service as the keeper runs it: the right replicas of the right revision."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from calotype import errors
+from calotype.hosting import capacity, processes
+from calotype.hosting.kept_replica import KeptReplica, Key, fault
+from calotype.hosting.plan_making import front_of, plan_of
+from calotype.hosting.unpacking import Unpacked, listing, unpack
+
+if TYPE_CHECKING:
+    from calotype.hosting.kept_service import KeptService
+    from calotype.workspace.service_settings import RuntimeSettings
+    from calotype.workspace.services import Fault, Revision, State, Version
+
+logger = logging.getLogger(__name__)
+
+_SETTLED_S: Final = 10.0  # who served that long did not die of its start
+_TRIES: Final = 3  # of a revision that has never served
+_LOOK_EVERY_S: Final = 2.0
+_WEIGH_EVERY_S: Final = 1.0
+
+
+class KeptVersion:
+    """The replicas of one version.
+
+    Args:
+        service: whose.
+        name: of the version.
+
+    Attributes:
+        replicas: all that live, of whatever revision.
+        scale: how many there should be, of those whose number follows the load.
+        serving: what callers reach; None before the first was ready.
+    """
+
+    def __init__(self, service: KeptService, name: str) -> None:
+        self.name = name
+        self.replicas: list[KeptReplica] = []
+        self.scale = 0
+        self.serving: Key | None = None
+        self._service = service
+        self._unpacked: dict[int, Unpacked] = {}
+        self._unpacking = asyncio.Lock()
+        self._wanted = 0
+        self._failed: Fault | None = None  # why the wanted revision cannot be
+        self._trouble: Fault | None = None  # why something is not as it should be now
+        self._shortage = ""
+        self._failures = 0
+        self._next_try_s = 0.0
+        self._weighed_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What there should be
+
+    async def reconcile(self, version: Version) -> None:
+        """Bring its replicas one step nearer to what the record wants."""
+        self._learn(version)
+        self._bury(version)
+        wanted = (version.wanted_revision, self._service.shape)
+        count = self._count(version.wanted.runtime)
+        self._shortage = self._service.trouble or capacity.shortage(version.wanted.runtime)
+        old = self.serving
+        if self._failed is None and not self._shortage:
+            if await self._bring(wanted, count):
+                await self._switch(wanted, version)
+                old = None
+        elif wanted != old and version.serving_revision != version.wanted_revision:
+            self._retire([one for one in self.replicas if one.key == wanted], is_replaced=False)
+        if old is not None and old != wanted:
+            kept = version.revision(old[0]).runtime
+            if old[1] == self._service.shape:
+                await self._bring(old, self._count(kept))
+        self._watch(version)
+
+    def _learn(self, version: Version) -> None:
+        if version.wanted_revision != self._wanted:
+            self._wanted = version.wanted_revision
+            self._failed = self._trouble = None
+            self._failures, self._next_try_s = 0, 0.0
+            said = version.error or {}
+            if said.get("revision") == str(self._wanted) and not self._service.forgives:
+                self._failed = version.error
+        if self.serving is None and version.serving_revision is not None:
+            # Of those that were found running, or will be started.
+            shapes = [one.key for one in self.replicas if one.key[0] == version.serving_revision]
+            self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
+
+    def _count(self, runtime: RuntimeSettings) -> int:
+        if self._service.target != "cluster":
+            return 1
+        if runtime.num_replicas is not None:
+            return runtime.num_replicas
+        least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
+        self.scale = min(max(self.scale, least), max(most, least))
+        return self.scale
+
+    async def _bring(self, key: Key, count: int) -> bool:
+        """Start or retire replicas of one kind; return whether all are ready."""
+        live = [one for one in self.replicas if one.key == key and one.is_live]
+        ready = [one for one in live if one.phase == "ready"]
+        if len(live) < count and time.monotonic() >= self._next_try_s:
+            for _ in range(count - len(live)):
+                self._begin(key)
+        elif len(live) > count:
+            spare = sorted(live, key=lambda one: (one.phase == "ready", one.in_flight))
+            self._retire(spare[: len(live) - count], is_replaced=True)
+        if key == self.serving:
+            for one in ready:
+                await one.accept()
+        return len(ready) >= count
+
+    async def _switch(self, key: Key, version: Version) -> None:
+        """Let callers reach the new replicas, then take leave of the old ones."""
+        new = [one for one in self.replicas if one.key == key and one.phase == "ready"]
+        for one in new:
+            await one.accept()
+        if self.serving != key or version.serving_revision != key[0]:
+            self.serving = key
+            logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
+            await self._service.write_version(self.name, serving_revision=key[0])
+        others = [one for one in self.replicas if one.key != key and one.is_live]
+        if others:
+            await self._service.publish()
+            self._retire(others, is_replaced=True)
+
+    def _retire(self, replicas: list[KeptReplica], *, is_replaced: bool) -> None:
+        for one in replicas:
+            one.retire(is_replaced=is_replaced)
+
+    def retire_all(self) -> None:
+        """Let all end."""
+        self._retire(self.replicas, is_replaced=False)
+
+    def forgive(self) -> None:
+        """Try anew what failed."""
+        self._wanted = 0
+
+    # Beginnings
+
+    def _begin(self, key: Key) -> None:
+        name = f"{self._service.name[:16]}-{secrets.token_hex(4)}"
+        service = self._service
+        one = KeptReplica(name, self.name, key, service.layout, service.name, service.wake)
+        self.replicas.append(one)
+        self._later(self._launch(one))
+
+    async def _launch(self, one: KeptReplica) -> None:
+        service = self._service
+        record = service.record
+        assert record is not None
+        try:
+            revision = record.version(self.name).revision(one.key[0])
+            unpacked = await self._files(revision)
+            if one.phase != "starting":
+                return
+            port, listener = service.listener
+            plan = plan_of(
+                record, self.name, revision, unpacked, layout=service.layout, replica=one.name,
+                front=front_of(record, revision, service.credentials(), port=port),
+                listener=listener,
+            )  # fmt: skip
+            if plan.shape != one.key[1]:
+                one.give_up("")  # the address has changed meanwhile
+                return
+            await one.start(plan, within_s=_patience_s(revision.runtime))
+        except errors.CalotypeError as error:
+            one.give_up(str(error), getattr(error, "trace", ""), is_refused=True)
+        except Exception as error:
+            logger.exception("replica %s cannot be started", one.name)
+            one.give_up(f"it cannot be started: {error}")
+
+    async def _files(self, revision: Revision) -> Unpacked:
+        async with self._unpacking:
+            found = self._unpacked.get(revision.number)
+            if found is None or not self._folder(revision.number).is_dir():
+                found = await asyncio.to_thread(
+                    unpack, self._service.workspace, revision, self._folder(revision.number)
+                )
+                self._unpacked[revision.number] = found
+            return found
+
+    def _folder(self, revision: int) -> Path:
+        return self._service.layout.revision(self._service.name, self.name, revision)
+
+    def adopt(self, name: str, facts: dict[str, object]) -> None:
+        """Take in a replica that another keeper started."""
+        service = self._service
+        key = (int(str(facts["revision"])), str(facts.get("shape", "")))
+        one = KeptReplica(name, self.name, key, service.layout, service.name, service.wake)
+        record = service.record
+        runtime = None
+        if record is not None:
+            of_us = [version for version in record.versions if version.name == self.name]
+            found = [each for version in of_us for each in version.revisions]
+            runtime = next((each.runtime for each in found if each.number == key[0]), None)
+        self.replicas.append(one)
+        one.adopt(dict(facts), within_s=_patience_s(runtime) if runtime else 60.0)
+
+    # Ends
+
+    def _bury(self, version: Version) -> None:
+        """Take note of replicas that have ended, and of why."""
+        for one in [one for one in self.replicas if one.phase == "ended"]:
+            self.replicas.remove(one)
+            if one.reason:
+                self._mourn(one, version)
+
+    def _mourn(self, one: KeptReplica, version: Version) -> None:
+        now_s = time.monotonic()
+        if one.ready_s and now_s - one.ready_s > _SETTLED_S:
+            self._failures = 0
+        self._failures += 1
+        logger.warning("%s %s: %s: %s", self._service.name, one.name, self.name, one.reason)
+        self._trouble = fault(one.reason, one.trace)
+        is_new = one.key[0] == version.wanted_revision != version.serving_revision
+        if is_new and not one.ready_s and (one.is_refused or self._failures >= _TRIES):
+            files = listing(self._folder(one.key[0]))
+            self._failed = fault(
+                one.reason, one.trace, revision=str(one.key[0]), files=files, log=one.log
+            )
+        longest_s = 5.0 if one.ready_s or not one.is_refused else 30.0
+        delay_s = 0.0 if self._failures == 1 else 0.25 * 2 ** min(self._failures, 8)
+        self._next_try_s = now_s + min(delay_s, longest_s)
+
+    # Looking after them
+
+    def _watch(self, version: Version) -> None:
+        now_s = time.monotonic()
+        weighs = now_s - self._weighed_s >= _WEIGH_EVERY_S
+        if weighs:
+            self._weighed_s = now_s
+        runtimes = {revision.number: revision.runtime for revision in version.revisions}
+        for one in self.replicas:
+            runtime = runtimes.get(one.key[0])
+            if one.phase != "ready" or runtime is None:
+                continue
+            if now_s - one.looked_s >= min(_LOOK_EVERY_S, runtime.probe_period_s):
+                self._later(one.look(runtime.probe_timeout_s))
+            patience_s = runtime.probe_period_s * runtime.probe_failure_threshold
+            if one.silent_since_s and now_s - one.silent_since_s > patience_s:
+                one.kill(f"it did not answer for {patience_s:g} s")
+            if weighs and runtime.memory_gb_limit:
+                self._later(_weigh(one, runtime.memory_gb_limit))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def next_try_s(self) -> float:
+        """When something may be tried again, on the monotonic clock."""
+        return self._next_try_s
+
+    def is_ready(self, one: KeptReplica) -> bool:
+        """Whether callers reach a replica, and it takes their requests."""
+        return one.phase == "ready" and one.is_serving and one.key == self.serving
+
+    def state(self, version: Version) -> tuple[State, Fault | None]:
+        """Return how it is, and why not better."""
+        serves = any(self.is_ready(one) for one in self.replicas)
+        shape = self._service.shape
+        is_over = self._failed is not None or bool(self._shortage)
+        is_changing = self.serving != (version.wanted_revision, shape) and not is_over
+        if serves:
+            trouble = self._failed or (self._short() if self._shortage else None)
+            return ("Transitioning" if is_changing else "Healthy"), trouble
+        if self._failed is not None:
+            return ("Failed" if version.serving_revision is None else "Unhealthy"), self._failed
+        if self._shortage:
+            return "Unschedulable", self._short()
+        if version.serving_revision is None or not self._failures:
+            return "Transitioning", self._trouble
+        return "Unhealthy", self._trouble
+
+    def _short(self) -> Fault:
+        if self._trouble is None or self._trouble["message"] != self._shortage:
+            self._trouble = fault(self._shortage)
+        return self._trouble
+
+    def revisions_in_use(self, version: Version) -> set[int]:
+        """Return the revisions whose files are needed."""
+        used = {version.wanted_revision, *(one.key[0] for one in self.replicas)}
+        return used | ({version.serving_revision} - {None})  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Look after them no more; they go on."""
+        for task in self._tasks:
+            task.cancel()
+        for one in self.replicas:
+            one.close()
+
+
+async def _weigh(one: KeptReplica, limit_gb: float) -> None:
+    held = await asyncio.to_thread(processes.exceeds, one.pid, int(limit_gb * 1e9))
+    if held:
+        one.kill(
+            f"it held {held / 1e9:.2f} GB of memory, more than its limit of {limit_gb:g} GB "
+            "(memory_gb_limit)"
+        )
+
+
+def _patience_s(runtime: RuntimeSettings) -> float:
+    """Return how long a replica may take to become ready, as its first probes would have it."""
+    return runtime.probe_initial_delay_s + runtime.probe_period_s * runtime.probe_failure_threshold

@@ -1,0 +1,82 @@
+"""What can be told and done about services while nobody keeps them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from calotype.hosting import locks, processes
+from calotype.hosting.kept_replica import fault, found_replicas
+from calotype.hosting.layout import Layout
+from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.uris import door_uris, uris_of
+
+if TYPE_CHECKING:
+    from calotype.workspace.services import Service, State, Version
+    from calotype.workspace.workspace import Workspace
+
+_PATIENCE_S: Final = 40.0
+
+
+def observation_of(workspace: Workspace, record: Service) -> Observation:
+    """Return how a service is, by the locks that its processes hold."""
+    layout = Layout.of(workspace.place)
+    living = found_replicas(layout, record.name)
+    versions = {one.name: _version(one, living) for one in record.versions}
+    is_served = bool(versions) and all(one.replicas for one in versions.values())
+    uris = uris_of(record, record.access.port or 0, door_uris(workspace.fact("front_door")))
+    state: State = "Healthy" if is_served else "Unhealthy"
+    if not is_served and record.state in ("Failed", "Unschedulable", "Transitioning"):
+        state = record.state
+    error = None if state == "Healthy" else record.error or fault("Nobody keeps it: calotype up.")
+    replicas = tuple(_replica(facts) for facts in living.values())
+    return Observation(state, error, uris.scoring, uris.swagger, versions, replicas)
+
+
+def _version(version: Version, living: dict[str, dict[str, Any]]) -> VersionObservation:
+    ready = [
+        facts
+        for facts in living.values()
+        if facts["version"] == version.name and facts["state"] == "ready"
+    ]
+    state = version.state
+    if state == "Healthy" and not ready:
+        state = "Unhealthy"
+    return VersionObservation(
+        state, version.error, version.wanted_revision, version.serving_revision, len(ready)
+    )
+
+
+def _replica(facts: dict[str, Any]) -> ReplicaObservation:
+    return ReplicaObservation(
+        str(facts["replica"]),
+        str(facts["version"]),
+        int(facts["revision"]),
+        int(facts["pid"]),
+        str(facts["state"]),
+        processes.memory_of_tree(int(facts["pid"])),
+        int(facts.get("port", 0)),
+    )
+
+
+def end_all(workspace: Workspace, layout: Layout) -> None:
+    """End what a keeper has left behind: replicas and front door."""
+    left = [layout.front_door_lock, *layout.run.glob("services/*/replicas/*.lock")]
+    for path in left:
+        _signal(path, signal.SIGTERM)
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while any(map(locks.is_held, left)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    for path in left:
+        _signal(path, signal.SIGKILL)
+        path.unlink(missing_ok=True)
+
+
+def _signal(path: Any, number: signal.Signals) -> None:
+    pid = locks.facts(path).get("pid")
+    if locks.is_held(path) and isinstance(pid, int):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

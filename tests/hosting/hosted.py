@@ -1,0 +1,272 @@
+"""A workspace with services in real processes, for tests: made in a short folder, ended whole.
+
+with hosting() as hosted:
+    hosted.add("echo", ECHO)
+    hosted.until_state("echo", "Healthy")
+    hosted.score("echo", {"data": [1]})
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from calotype.hosting import keeping
+from calotype.hosting.layout import Layout
+from calotype.hosting.observation import Observation
+from calotype.serving.auth.keys import ServiceKeys
+from calotype.workspace.credentials import Credentials
+from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings, Target
+from calotype.workspace.services import Revision, Service, Version, machine, now, user
+from calotype.workspace.workspace import Workspace
+
+ECHO = "def init():\n    pass\n\n\ndef run(data):\n    return {'revision': 1, 'data': data}\n"
+MARK = "CALOTYPE_TEST_RUN"
+STATE_S = 20.0
+
+
+@dataclass(slots=True)
+class Hosted:
+    """One workspace and everything that runs for it.
+
+    Attributes:
+        folder: of the test: `.calotype` and the sources are below it.
+        mark: in the environment of all its processes.
+    """
+
+    folder: Path
+    workspace: Workspace
+    mark: str
+
+    @property
+    def layout(self) -> Layout:
+        """Where its processes keep things."""
+        return Layout.of(self.workspace.place)
+
+    # Records, as management would write them
+
+    def source(self, script: str) -> str:
+        """Store a script as a source folder; return the digest."""
+        folder = self.folder / f"source-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        (folder / "score.py").write_text(script)
+        return self.workspace.artifacts.put(folder).digest
+
+    def add(
+        self,
+        name: str,
+        script: str = ECHO,
+        *,
+        target: Target = "local",
+        models: Sequence[str] = (),
+        access: dict[str, Any] | None = None,
+        live_source: str = "",
+        **runtime: Any,
+    ) -> Service:
+        """Register a service and tell the keeper."""
+        key = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        keys = ServiceKeys.generate()
+        credentials = Credentials(keys.primary, keys.secondary, key.decode())
+        port = None if target == "cluster" else 0
+        inference = Inference(
+            entry_script="score.py" if script or live_source else "",
+            source=self.source(script) if script and not live_source else "",
+            live_source=live_source,
+        )
+        revision = Revision(1, tuple(models), inference, RuntimeSettings(**runtime))
+        version = Version("default", 100, True, True, 1, None, "Transitioning", None, (revision,))
+        service = Service(
+            name=name,
+            target=target,
+            is_endpoint=False,
+            access=AccessSettings(**{"port": port, **(access or {})}),
+            credentials=credentials.sealed(self.workspace.key_file),
+            desired="running",
+            state="Transitioning",
+            error=None,
+            host=machine(),
+            description="",
+            tags={},
+            properties={},
+            created_by=user(),
+            created_at=now(),
+            updated_at=now(),
+            versions=(version,),
+        )
+        self.workspace.services.add(service)
+        keeping.ensure(self.workspace)
+        keeping.notify(self.workspace, name)
+        return service
+
+    def update(self, name: str, script: str | None = None, **runtime: Any) -> int:
+        """Want a new revision; return its number."""
+        version = self.workspace.services.get(name).version()
+        last = version.revisions[-1]
+        inference = last.inference
+        if script is not None:
+            inference = inference.model_copy(update={"source": self.source(script)})
+        revision = Revision(
+            last.number + 1,
+            last.models,
+            inference,
+            RuntimeSettings(**{**last.runtime.model_dump(), **runtime}),
+        )
+        changed = dataclasses.replace(
+            version,
+            wanted_revision=revision.number,
+            state="Transitioning",
+            error=None,
+            revisions=(*version.revisions, revision),
+        )
+        self.workspace.services.put_version(name, changed)
+        keeping.notify(self.workspace, name)
+        return revision.number
+
+    def delete(self, name: str) -> None:
+        """Forget a service."""
+        self.workspace.services.delete(name)
+        keeping.notify(self.workspace, name)
+
+    # What it does
+
+    def observe(self, name: str) -> Observation:
+        """Return how a service is."""
+        return keeping.observe(self.workspace, name)
+
+    def until_state(self, name: str, state: str, *, limit_s: float = STATE_S) -> Observation:
+        """Wait for a state."""
+        return self.until(
+            name, lambda seen: seen.state == state, f"'{name}' {state}", limit_s=limit_s
+        )
+
+    def until(
+        self,
+        name: str,
+        condition: Callable[[Observation], object],
+        what: str,
+        *,
+        limit_s: float = STATE_S,
+    ) -> Observation:
+        """Wait until a service is as it should be."""
+        deadline_s = time.monotonic() + limit_s
+        while not condition(seen := self.observe(name)):
+            assert time.monotonic() < deadline_s, f"{what}: {seen}\n{self.logs()}"
+            time.sleep(0.02)
+        return seen
+
+    def port(self, name: str) -> int:
+        """Return the port of a service's own."""
+        port = self.workspace.services.get(name).access.port
+        assert port
+        return port
+
+    def connect(self, name: str) -> http.client.HTTPConnection:
+        """Return a connection to a service's own port."""
+        return http.client.HTTPConnection("127.0.0.1", self.port(name), timeout=30)
+
+    def score(self, name: str, value: object = None, **headers: str) -> tuple[int, Any]:
+        """Send a value to a service's own port; return status and answer."""
+        with contextlib.closing(self.connect(name)) as connection:
+            return ask(connection, value, **headers)
+
+    def logs(self) -> str:
+        """Return all logs, for the message of a test that fails."""
+        run = self.workspace.place.run_folder
+        paths = [*run.glob("*.log"), *run.glob("services/*/logs/*.log")]
+        return "\n".join(f"== {path.name}\n{path.read_text()[-6000:]}" for path in paths)
+
+    # Processes
+
+    def processes(self) -> dict[int, str]:
+        """Return the command lines of all living processes of this workspace, by pid."""
+        wanted = f"{MARK}={self.mark}".encode()
+        found: dict[int, str] = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = line
+        return found
+
+    def pids(self, module: str) -> list[int]:
+        """Return the pids of those that run a module of ours, such as `hosting.keeper`."""
+        return [pid for pid, line in self.processes().items() if f"calotype.{module}" in line]
+
+    def kill_all(self) -> None:
+        """End everything at once, as a power failure would."""
+        deadline_s = time.monotonic() + 20
+        while living := self.processes():
+            assert time.monotonic() < deadline_s, living
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+    def until_gone(self, *, limit_s: float = 20.0) -> None:
+        """Wait until no process is left."""
+        deadline_s = time.monotonic() + limit_s
+        while living := self.processes():
+            assert time.monotonic() < deadline_s, f"{living}\n{self.logs()}"
+            time.sleep(0.05)
+
+
+def ask(
+    connection: http.client.HTTPConnection, value: object = None, **headers: str
+) -> tuple[int, Any]:
+    """Score a value over an open connection; return status and answer."""
+    body = json.dumps({"data": value})
+    connection.request("POST", "/score", body, {"Content-Type": "application/json", **headers})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+@contextlib.contextmanager
+def hosting() -> Generator[Hosted]:
+    """Make a workspace in a short folder; at the end nothing of it is left."""
+    mark = uuid.uuid4().hex
+    folder = Path(tempfile.mkdtemp(prefix="ct-"))
+    before = os.environ.get(MARK)
+    os.environ[MARK] = mark
+    workspace = Workspace.create("hosted", folder)
+    hosted = Hosted(folder, workspace, mark)
+    sockets = hosted.layout.sockets
+    try:
+        yield hosted
+    finally:
+        hosted.kill_all()
+        workspace.close()
+        if before is None:
+            del os.environ[MARK]
+        else:
+            os.environ[MARK] = before
+        shutil.rmtree(folder)
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections at a port of this machine."""
+    with contextlib.closing(socket.socket()) as link:
+        link.settimeout(1)
+        return link.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,57 @@
+"""A replica's process with an app of a few lines: `python small_replica.py SOCKET`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from calotype.hosting.wire_server import WireServer
+from calotype.serving.journal import Journal
+from calotype.serving.server import run
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Tell what came; `/hang` waits for its caller to leave, `/fail` fails."""
+    message = await receive()
+    if scope["path"] == "/hang":
+        print("hanging", flush=True)
+        await receive()
+        print(f"left {scope['extensions']['calotype.connection'].disconnected}", flush=True)
+        return
+    if scope["path"] == "/fail":
+        raise ValueError("a secret")
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.3)
+    if scope["path"] == "/echo":
+        body = message["body"]
+    else:
+        told = {name: scope[name] for name in ("method", "path", "client", "scheme")}
+        told |= {"pid": os.getpid(), "query": scope["query_string"].decode()}
+        told["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+        body = json.dumps({**told, "size": len(message["body"])}).encode()
+    headers = [(b"content-type", b"application/json"), (b"x-own", b"1")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    journal = Journal()
+    server = WireServer(app, Path(sys.argv[1]), journal)
+    await server.start()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print("ready", flush=True)
+    await ended.wait()
+    await server.close()
+    journal.close()
+    print("closed", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)
