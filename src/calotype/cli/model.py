@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.deploy import deploy
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 
 if TYPE_CHECKING:
@@ -180,5 +181,5 @@ def _number(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
 
 
-for one in (import_, inspect, optimize):
+for one in (import_, inspect, optimize, deploy):
     model.add_command(one)
