@@ -14,8 +14,8 @@ import pytest
 from running import serving
 
 from calotype.errors import CannotWrite
-from calotype.serving import capture as capture_module
-from calotype.serving.capture import FileCapture, Redaction
+from calotype.serving import exchange_queue
+from calotype.serving.capture import TEXT_BYTES, FileCapture, Redaction
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.journal import Journal
 
@@ -80,7 +80,7 @@ def test_text_is_cut_and_longer_bodies_are_digests() -> None:
     text = ("é" * 40_000).encode()
     shown = Redaction([]).body(text, b"text/plain")
     assert isinstance(shown, dict)
-    assert len(shown["text"].encode()) <= capture_module.TEXT_BYTES
+    assert len(shown["text"].encode()) <= TEXT_BYTES
     assert shown["sha256"] == digest(text)["sha256"]
     assert Redaction([]).body(b"[" * 900 + b"]" * 900, JSON)
     assert Redaction([]).body(b"1 " * (2 << 20), JSON) == digest(b"1 " * (2 << 20))
@@ -105,7 +105,7 @@ def test_no_credential_is_kept(tmp_path: Path, journal: Journal) -> None:
 def test_what_is_too_much_is_dropped_and_counted(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture_module, "MAX_WAITING_BYTES", 100)
+    monkeypatch.setattr(exchange_queue, "MAX_WAITING_BYTES", 100)
     keeper = FileCapture(tmp_path, hidden_fields=(), journal=journal)
     keeper.keep(Request(body=b"1" * 101), Answer())
     for _ in range(30):  # what is written makes room again

@@ -25,12 +25,12 @@ COMMANDS = {
     "score": ("score:score", "Score images with an image model."),
     "explain": ("explain:explain", "Show what a prediction rests on."),
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
-    "model": ("model:model", "Import, inspect, optimise and deploy models."),
+    "dataset": ("dataset:dataset", "Register files under a name, find them again."),
+    "model": ("model:model", "Import, optimise, register and deploy models."),
     "service": ("service:service", "Call, change and look after services; write clients."),
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
-    "completion": ("completion:completion", "Make your shell complete commands and names."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }
 

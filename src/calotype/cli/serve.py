@@ -17,7 +17,9 @@ from click.core import ParameterSource
 
 from calotype import errors
 from calotype.cli.options import PATH, parameter_options
+from calotype.cli.references import model_folder, model_path
 from calotype.cli.terminal import Terminal, command, examples, facts
+from calotype.cli.workspace_option import workspace_option
 from calotype.serving.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -41,11 +43,15 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
 )
 @click.option(
     "--model",
-    help="An image model ('imagenet' for 1,000 everyday things), an .onnx file of any kind, or a "
-    "scikit-learn model as .skops.",
+    help="An image model ('imagenet' for 1,000 everyday things), an .onnx file of any kind, a "
+    "scikit-learn model as .skops, or NAME[:VERSION] of the workspace.",
 )
 @click.option("--entry-script", type=PATH, help="A score.py with init() and run().")
-@click.option("--model-dir", type=PATH, help="What the script finds as AZUREML_MODEL_DIR.")
+@click.option(
+    "--model-dir",
+    type=PATH,
+    help="What the script finds as AZUREML_MODEL_DIR; NAME[:VERSION] of the workspace, too.",
+)
 @click.option(
     "--source-directory", type=PATH, help="Where its imports begin.  [default: its own folder]"
 )
@@ -113,11 +119,21 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
     "--capture", type=PATH, metavar="DIR", help="Keep requests and answers of /score in DIR."
 )
 @click.option(
+    "--collect",
+    type=PATH,
+    metavar="DIR",
+    help="Keep inputs and predictions as tables by day in DIR.",
+)
+@click.option(
+    "--collect-image-copies", is_flag=True, help="Keep images there too, not only their digests."
+)
+@click.option(
     "--capture-fields-to-hide",
     default="",
     metavar="LIST",
     help="Names of JSON fields whose values are not kept, such as name,birth_date.",
 )
+@workspace_option
 @click.option("--check", is_flag=True, help="Start, check the service as its callers see it, end.")
 @parameter_options(ServiceSettings)
 def serve(
@@ -143,6 +159,8 @@ def serve(
     log_format: Literal["auto", "json", "text"],
     capture: Path | None,
     capture_fields_to_hide: str,
+    collect: Path | None,
+    collect_image_copies: bool,
     check: bool,
     **limits: Any,
 ) -> None:
@@ -172,7 +190,9 @@ def serve(
         log_format=default_format() if log_format == "auto" else log_format,
         with_access_log=access_log and not (terminal.quiet or check),
     )
-    front = _with_capture(front, capture, capture_fields_to_hide)
+    front = _with_capture(
+        front, capture, collect, capture_fields_to_hide, with_copies=collect_image_copies
+    )
     front = _with_credentials(front, primary_key, secondary_key, token_key)
     deployment = Deployment(
         front,
@@ -184,9 +204,10 @@ def serve(
         reload=reload,
     )
     if entry_script is None:
-        deployment = _of_model(deployment, model or "", allow_pickle=allow_pickle)
+        deployment = _of_model(deployment, model_path(model or ""), allow_pickle=allow_pickle)
     else:
-        deployment = _of_script(deployment, entry_script, source_directory, model_dir)
+        folder = model_folder(model_dir) if model_dir is not None else None
+        deployment = _of_script(deployment, entry_script, source_directory, folder)
     if deployment.kind != "image":
         _refuse(_OF_IMAGE_MODELS, "belongs to image models.")
 
@@ -205,11 +226,26 @@ def serve(
         raise
 
 
-def _with_capture(front: FrontSettings, folder: Path | None, hidden: str) -> FrontSettings:
+def _with_capture(
+    front: FrontSettings,
+    folder: Path | None,
+    collect: Path | None,
+    hidden: str,
+    *,
+    with_copies: bool,
+) -> FrontSettings:
     fields = tuple(name.strip() for name in hidden.split(",") if name.strip())
-    if folder is None and fields:
-        raise click.UsageError("--capture-fields-to-hide belongs to --capture.")
-    return replace(front, capture=str(folder.resolve()) if folder else "", hidden_fields=fields)
+    if folder is None and collect is None and fields:
+        raise click.UsageError("--capture-fields-to-hide belongs to --capture and --collect.")
+    if collect is None and with_copies:
+        raise click.UsageError("--collect-image-copies belongs to --collect.")
+    return replace(
+        front,
+        capture=str(folder.resolve()) if folder else "",
+        collect=str(collect.resolve()) if collect else "",
+        collect_image_copies=with_copies,
+        hidden_fields=fields,
+    )
 
 
 def _with_credentials(

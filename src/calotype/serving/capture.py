@@ -8,12 +8,9 @@ loop only puts references into a bounded queue; a thread does the rest.
 from __future__ import annotations
 
 import binascii
-import collections
 import hashlib
 import os
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -23,15 +20,13 @@ import orjson
 
 from calotype import errors
 from calotype.serving.exchange import Answer, Headers, Request
+from calotype.serving.exchange_queue import Exchange, ExchangeQueue
 from calotype.serving.journal import Journal
 from calotype.serving.query import query_pairs
 
 HIDDEN: Final = "hidden"
 TEXT_BYTES: Final = 64 << 10  # of each body that is kept as text
-MAX_WAITING_BYTES: Final = 64 << 20
-MAX_WAITING: Final = 10_000  # exchanges
-_PARSED_BYTES: Final = 2 << 20  # parsing holds up the event loop: what is longer gets a digest
-_EVERY_S: Final = 0.2
+PARSED_BYTES: Final = 2 << 20  # parsing holds up the event loop: what is longer gets a digest
 # A list of what may be kept: nobody can know all names of headers that carry credentials.
 _KEPT_HEADERS: Final = frozenset(
     {
@@ -51,8 +46,8 @@ _KEPT_HEADERS: Final = frozenset(
         b"x-ms-run-function-failed",
     }
 )
-_BINARY_KINDS: Final = (b"image/", b"audio/", b"video/", b"multipart/", b"application/octet-stream")
-_IMAGE_STARTS: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+BINARY_KINDS: Final = (b"image/", b"audio/", b"video/", b"multipart/", b"application/octet-stream")
+IMAGE_STARTS: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _BASE64_START: Final = 16  # characters, that are 12 bytes
 _LONG_BASE64: Final = 1024  # characters; nobody reads those, whatever they are
 
@@ -71,59 +66,30 @@ class FileCapture:
     """
 
     def __init__(self, folder: Path, *, hidden_fields: Iterable[str], journal: Journal) -> None:
-        self.dropped = 0
         self._folder = folder
         self._redaction = Redaction(hidden_fields)
-        self._journal = journal
-        self._waiting: collections.deque[tuple[float, Request, Answer]] = collections.deque()
-        # Each is written by one thread only, so that neither needs a lock.
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._wake = threading.Event()
-        self._is_closed = False
-        self._has_failed = False
-        _check_writable(folder)
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
+        check_writable(folder)
+        self._queue = ExchangeQueue("capture", self._write, journal)
+
+    @property
+    def dropped(self) -> int:
+        """How many exchanges could not be kept."""
+        return self._queue.dropped
 
     def keep(self, request: Request, answer: Answer) -> None:
         """Keep one exchange; never waits, and drops it when too much is waiting."""
-        size = len(request.body) + len(answer.body)
-        is_full = self._bytes_in - self._bytes_out + size > MAX_WAITING_BYTES
-        if is_full or len(self._waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return
-        self._bytes_in += size
-        self._waiting.append((time.time(), request, answer))
+        self._queue.put(request, answer)
 
     def close(self) -> None:
         """Write what is waiting and stop."""
-        self._is_closed = True
-        self._wake.set()
-        self._thread.join(timeout=5.0)
+        self._queue.close()
 
-    def _run(self) -> None:
-        while not self._is_closed:
-            self._wake.wait(_EVERY_S)
-            self._flush()
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._waiting:
-            time_s, request, answer = self._waiting.popleft()
+    def _write(self, exchanges: Sequence[Exchange]) -> None:
+        for time_s, request, answer in exchanges:
             try:
-                _append(self._path(time_s), self._line(time_s, request, answer))
-            except Exception as error:  # noqa: BLE001 - one exchange must not end the capture
-                self._note_failure(error)
-            finally:
-                self._bytes_out += len(request.body) + len(answer.body)
-
-    def _note_failure(self, error: Exception) -> None:
-        self.dropped += 1
-        if not self._has_failed:
-            self._has_failed = True
-            cause = getattr(error, "strerror", None) or type(error).__name__
-            self._journal.write("capture cannot be written", level="error", cause=cause)
+                append(self._path(time_s), self._line(time_s, request, answer))
+            except Exception as error:  # noqa: BLE001 - one must not cost the others
+                self._queue.note_failure(error)
 
     def _path(self, time_s: float) -> Path:
         day = datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
@@ -174,8 +140,8 @@ class Redaction:
         """Return a body as text, or what can be said of it without showing it."""
         if not body:
             return ""
-        is_binary = content_type.strip().lower().startswith(_BINARY_KINDS)
-        if is_binary or body.startswith(_IMAGE_STARTS) or len(body) > _PARSED_BYTES:
+        is_binary = content_type.strip().lower().startswith(BINARY_KINDS)
+        if is_binary or body.startswith(IMAGE_STARTS) or len(body) > PARSED_BYTES:
             return _digest(body)
         try:
             value = self._clean(orjson.loads(body))
@@ -206,7 +172,7 @@ class Redaction:
 
     def _text(self, text: str) -> Any:
         """Return a string without an image in it, or hidden fields in JSON within JSON."""
-        image = _image_in(text)
+        image = image_in(text)
         if image is not None:
             return _digest(image)
         if self._fields and text.lstrip()[:1] in ("{", "["):
@@ -217,14 +183,14 @@ class Redaction:
         return text
 
 
-def _image_in(text: str) -> bytes | None:
+def image_in(text: str) -> bytes | None:
     """Return the bytes of a data URI, of an image in base64, and of anything long in base64."""
     is_uri = text.startswith("data:")
     encoded = text.partition(",")[2] if is_uri else text
     if len(encoded) < _BASE64_START and not is_uri:
         return None
     start = _decoded(encoded[:_BASE64_START])
-    if is_uri or (start or b"").startswith(_IMAGE_STARTS):
+    if is_uri or (start or b"").startswith(IMAGE_STARTS):
         return _decoded(encoded) or text.encode("utf-8", "surrogatepass")
     return _decoded(encoded) if len(encoded) >= _LONG_BASE64 and start is not None else None
 
@@ -255,14 +221,16 @@ def _kept(headers: Headers) -> dict[str, str]:
     }
 
 
-def _open(path: Path) -> int:
+def open_private(path: Path) -> int:
+    """Open a file to append to, that only we may read; no link is followed."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     return os.open(path, flags, 0o600)
 
 
-def _append(path: Path, line: bytes) -> None:
+def append(path: Path, line: bytes) -> None:
+    """Write a line to the end of a file that only we may read."""
     # Opened anew for each line, so that files may be moved away while the service runs.
-    descriptor = _open(path)
+    descriptor = open_private(path)
     try:
         while line:
             line = line[os.write(descriptor, line) :]
@@ -270,16 +238,28 @@ def _append(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def _check_writable(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it that are not there, which only we may enter."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def check_writable(folder: Path, option: str = "--capture") -> None:
+    """Make a folder of our own, and check that files can be made in it.
+
+    Raises:
+        CannotWrite: they cannot.
+    """
     probe = folder / f".probe-{os.getpid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(_open(probe))
+        make_private(folder)
+        os.close(open_private(probe))
         probe.unlink()
     except OSError as error:
         raise errors.CannotWrite(
-            "expected a folder that captured requests can be written to",
+            "expected a folder that requests can be written to",
             where=str(folder),
             got=error.strerror or type(error).__name__,
-            action="Choose another folder for --capture, or change who may write to it.",
+            action=f"Choose another folder for {option}, or change who may write to it.",
         ) from None

@@ -22,6 +22,7 @@ from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.capture import FileCapture
 from calotype.serving.guard import Guard
 from calotype.serving.journal import Journal
+from calotype.serving.keeping import Keeper, Several
 from calotype.serving.log_text import LogFormat
 from calotype.serving.metrics import Meter, Reading
 from calotype.serving.openapi.builders import BaseAddress
@@ -59,6 +60,8 @@ class FrontSettings:
         source_directory: where a user's own swagger files may lie.
         capture: the folder that keeps requests and answers; empty for none.
         hidden_fields: names whose values it must not keep.
+        collect: the folder of tables of inputs and predictions; empty for none.
+        collect_image_copies: keep images there too, not only their digests.
     """
 
     service: ServiceSettings
@@ -73,6 +76,8 @@ class FrontSettings:
     source_directory: str = ""
     capture: str = ""
     hidden_fields: Sequence[str] = ()
+    collect: str = ""
+    collect_image_copies: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """Return this as JSON has it."""
@@ -125,17 +130,25 @@ def certificate_of(settings: FrontSettings) -> TlsCertificate | None:
     )
 
 
-def capture_of(settings: FrontSettings, journal: Journal) -> FileCapture | None:
+def capture_of(settings: FrontSettings, journal: Journal) -> Several | None:
     """Return what keeps requests and answers, if they are to be kept.
 
     Raises:
-        CannotWrite: the folder cannot be used.
+        CannotWrite: a folder cannot be used.
     """
-    if not settings.capture:
-        return None
-    return FileCapture(
-        Path(settings.capture), hidden_fields=settings.hidden_fields, journal=journal
-    )
+    kept: list[Keeper] = []
+    hidden = settings.hidden_fields
+    if settings.capture:
+        kept.append(FileCapture(Path(settings.capture), hidden_fields=hidden, journal=journal))
+    if settings.collect:
+        from calotype.serving.collection import Collection
+
+        with_copies = settings.collect_image_copies
+        folder = Path(settings.collect)
+        kept.append(
+            Collection(folder, with_image_copies=with_copies, hidden_fields=hidden, journal=journal)
+        )
+    return Several(kept) if kept else None
 
 
 def _public_keys(settings: FrontSettings) -> bytes | None:
