@@ -31,7 +31,6 @@ COMMANDS = {
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
-    "completion": ("completion:completion", "Make your shell complete commands and names."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }
 
