@@ -224,14 +224,17 @@ class Management(VersionManagement):
         *,
         on_change: Callable[[Observation], None] | None = None,
         timeout_s: float | None = None,
+        version: str | None = None,
     ) -> Observation:
-        """Return when every version serves what is wanted.
+        """Return when every version serves what is wanted, or the one that is given.
 
         Raises:
             OperationFailed: `DeploymentFailed`, with the reason, the trace of `init` and a listing
                 of the model folder; or it did not become ready in time.
         """
-        return waiting.wait(self._workspace, name, on_change=on_change, timeout_s=timeout_s)
+        return waiting.wait(
+            self._workspace, name, on_change=on_change, timeout_s=timeout_s, version=version
+        )
 
     def run(
         self,
