@@ -23,7 +23,8 @@ class Collected:
     Attributes:
         blobs: stored files.
         bytes: their size.
-        folders: of running services without a record, and copies of what was registered.
+        folders: of services without a record, unpacked copies of what is registered no more, and
+            what killed processes left.
     """
 
     blobs: int
@@ -54,20 +55,17 @@ def collect(workspace: Workspace, *, older_than_s: float = SPARED_S) -> Collecte
             got=error.got,
             action="Delete what `calotype workspace check` names, then collect again.",
         ) from error
+    idle = [folder for folder in leftovers.folders(workspace) if not leftovers.runs(folder)]
+    folders = [*idle, *leftovers.temporary(workspace, older_than_s=older_than_s)]
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:  # another `gc` was faster
+            continue
+        except OSError as error:
+            raise errors.write_error(error, where=str(folder)) from error
     links = {dataset.links_name for dataset in workspace.datasets.list()}
-    folders = unpacked.remove_unneeded(
+    copies = unpacked.remove_unneeded(
         workspace, links | found.trees.keys(), older_than_s=older_than_s
     )
-    return Collected(blobs, size, folders + _remove_folders(workspace))
-
-
-def _remove_folders(workspace: Workspace) -> int:
-    removed = 0
-    for folder in leftovers.folders(workspace):
-        if not leftovers.runs(folder):
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise errors.write_error(error, where=str(folder)) from error
-            removed += 1
-    return removed
+    return Collected(blobs, size, len(folders) + copies)
