@@ -336,7 +336,7 @@ class ModelRegistry:
             if gone.rowcount == 0:
                 raise _missing(connection, Reference(model.name, model.version))
             note_deleted(connection, tables.models, model.name, model.version)
-        self._workspace.audit.note("model.delete", model.id, artifact=model.artifact)
+        self._workspace.audit.note("model.delete", model.id)
 
 
 def _is(model: RegisteredModel) -> sqlalchemy.ColumnElement[bool]:
