@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -86,7 +87,7 @@ def running_server() -> Generator[PostgresServer]:
             server.wait(process, log)
             yield server
         finally:
-            process.send_signal(2)
+            process.send_signal(signal.SIGQUIT)  # at once: nobody needs the data again
             process.wait(START_S)
     finally:
         shutil.rmtree(folder)
