@@ -75,7 +75,14 @@ class BlobFolder:
         try:
             if path.stat().st_mtime > before:
                 return False
-            path.unlink()
+            gone = self._aside()
+            gone.parent.mkdir(exist_ok=True)
+            path.replace(gone)
+            # Whoever stored it again since we looked has either made it young, or missed it.
+            if gone.stat().st_mtime > before:
+                gone.replace(path)
+                return False
+            gone.unlink()
         except FileNotFoundError:
             return False
         except OSError as error:
