@@ -42,6 +42,9 @@ class BlobFolder:
         stored: list[tuple[str, int]] = []
         for start in range(0, len(paths), _BATCH):
             stored += self._put_batch(paths[start : start + _BATCH])
+        # The first may have become old, and been collected, while the last were written.
+        if len(paths) > _BATCH and not all([self._renew(*known) for known in stored]):
+            return self.put_files(paths)
         return stored
 
     def put_bytes(self, digest: str, content: bytes) -> None:
