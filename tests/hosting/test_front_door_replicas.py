@@ -168,7 +168,9 @@ def test_exchange_of_replicas_under_load_fails_no_request(made: Door) -> None:
 
     def call() -> None:
         while not ended.is_set():
-            statuses[made.ask("POST", f"{BASE}/slow" if len(statuses) % 2 else BASE, "x").status] += 1
+            statuses[
+                made.ask("POST", f"{BASE}/slow" if len(statuses) % 2 else BASE, "x").status
+            ] += 1
 
     callers = [threading.Thread(target=call) for _ in range(8)]
     for caller in callers:

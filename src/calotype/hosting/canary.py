@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Final, Literal
 
 from calotype.hosting.counts import Window
-from calotype.parameters import Parameters
+
+if TYPE_CHECKING:
+    from calotype.hosting.management.rollout_rules import RolloutRules
 
 Action = Literal["advance", "hold", "roll back"]
 
 _Z: Final = 2.326  # one wrong verdict in a hundred, on either side
 _SHARE: Final = 0.95
 _WHOLE: Final = 100
-
-
-class RolloutRules(Parameters):
-    """When a new version gets more traffic, and when it loses all of it."""
-
-    min_requests: int = Field(
-        default=50, ge=1, description="Answers of the new version before anything is decided."
-    )
-    max_error_rate_increase: float = Field(
-        default=0.01, ge=0, le=1, description="Share of 5xx above that of the old version."
-    )
-    max_latency_ratio: float = Field(
-        default=1.5, ge=1, description="p95 of the new version over that of the old one."
-    )
-    step_percent: int = Field(default=10, ge=1, le=100, description="Traffic added with each step.")
-    step_s: float = Field(default=60.0, gt=0, description="How long a step lasts at least.")
 
 
 @dataclass(frozen=True, slots=True)
