@@ -133,7 +133,7 @@ def serve_behind(said: dict[str, Any], port: int) -> None:
     from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
     from calotype.workspace.workspace import Workspace
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="door-"))
         workspace = Workspace.create("benchmark", Path(folder))
@@ -156,6 +156,10 @@ def serve_behind(said: dict[str, Any], port: int) -> None:
         root = str(workspace.place.root)
         door = stack.enter_context(_process("calotype.hosting.front_door", root))
         door.wait()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _plan(said: dict[str, Any], layout: Layout) -> ReplicaPlan:

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from calotype.hosting.autoscale import Autoscaler, AutoscaleRules
-from calotype.hosting.canary import judge
+from calotype.hosting.canary import RolloutRules, judge
 from calotype.hosting.counts import BOUNDS_MS, Snapshot, VersionCounts, Window
-from calotype.hosting.management.rollout_rules import RolloutRules
 from calotype.hosting.routes import VersionRoute
 from calotype.hosting.traffic import Traffic
 

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
+
+from pydantic import Field
 
 from calotype.hosting.counts import Window
-
-if TYPE_CHECKING:
-    from calotype.hosting.management.rollout_rules import RolloutRules
+from calotype.parameters import Parameters
 
 Action = Literal["advance", "hold", "roll back"]
 
 _Z: Final = 2.326  # one wrong verdict in a hundred, on either side
 _SHARE: Final = 0.95
 _WHOLE: Final = 100
+
+
+class RolloutRules(Parameters):
+    """When a new version gets more of the traffic, and when it loses all of it."""
+
+    min_requests: int = Field(
+        default=50, ge=1, description="Answers of the new version before a step is judged."
+    )
+    max_error_rate_increase: float = Field(
+        default=0.02, ge=0, le=1, description="Of failures, over the default version: 0.02 is 2 %."
+    )
+    max_latency_ratio: float = Field(
+        default=1.5, ge=1, description="Of the new version's p95 to the default version's."
+    )
+    step_percent: int = Field(default=10, ge=1, le=100, description="Of the traffic, each step.")
+    step_s: float = Field(default=60.0, gt=0, description="The least that a step lasts.")
 
 
 @dataclass(frozen=True, slots=True)
