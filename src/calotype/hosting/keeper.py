@@ -24,6 +24,7 @@ from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_service import KeptService
 from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
+from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.standby import LOCK_DESCRIPTOR
 from calotype.workspace.services import Service, machine
 from calotype.workspace.workspace import Workspace
@@ -89,6 +90,8 @@ class Keeper:
                 kept.wake()
             self._is_up = False
             return
+        for log in (self._layout.keeper_log, self._layout.front_door_log):
+            await asyncio.to_thread(RotatingLog(log).rotate)
         await self.refresh()
         await self._keep_standby()
         await self._door.keep(is_up=self._is_up)

@@ -19,6 +19,7 @@ from calotype import errors
 from calotype.hosting import control, locks
 from calotype.hosting.launching import environment
 from calotype.hosting.layout import Layout
+from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.plan_making import token_keys
 from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
 from calotype.hosting.uris import Uris, door_uris
@@ -102,7 +103,7 @@ class KeptDoor:
         logger.info("front door %d at %s", self._process.pid, self.uris.base)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        with self._layout.front_door_log.open("ab") as log:
+        with open(RotatingLog(self._layout.front_door_log).open(), "r+b", buffering=0) as log:
             return subprocess.Popen(  # noqa: S603 - our own program
                 [
                     sys.executable,

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
 from calotype.hosting import control, hosted_service, locks
+from calotype.hosting.history import History
+from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.hosting.warm_up import warm_up
 from calotype.hosting.wire_server import WireServer
@@ -76,6 +78,8 @@ class Replica:
         self._service: Service | None = None
         self._front: Front | None = None
         self._wire: WireServer | None = None
+        self._history: History | None = None
+        self._log = RotatingLog(Path(plan.log))
         self._listener = socket.socket(fileno=plan.listener) if plan.listener >= 0 else None
         self._settled = asyncio.Event()
         self._told = asyncio.Event()
@@ -142,6 +146,10 @@ class Replica:
         app = hosted_service.app_of(plan, self._front, self._journal)
         self._wire = WireServer(app, Path(plan.wire), self._journal)
         await self._wire.start()
+        if plan.history:
+            self._history = History(
+                Path(plan.history), version=plan.version, replica=plan.replica, meter=self._meter
+            )
         self._facts |= {"state": "ready", "ready_at": time.time()}
         self._say()
         self._journal.write("ready")
@@ -172,6 +180,8 @@ class Replica:
             leaving.append(self._wire.close())
         await asyncio.gather(*leaving)
         await self._front.stop()
+        if self._history is not None:
+            await asyncio.to_thread(self._history.close)
         self._journal.write("stopped")
 
     async def _leave_callers(self, front: Front) -> None:
@@ -242,6 +252,8 @@ class Replica:
         seen_s = tried_s = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            with contextlib.suppress(errors.CalotypeError):  # a full disk: the log has to wait
+                await asyncio.to_thread(self._log.rotate)
             now_s = time.monotonic()
             if locks.is_held(lock):
                 seen_s = now_s
