@@ -136,6 +136,7 @@ class FrontDoor:
         listener, self._listener = self._listener, None
         if before is not None and before.is_at(routes):
             listener = before.give_listener()
+            await before.stop_listening()  # who comes now waits until the next server accepts
         await fresh.start(listener)
         self._server = fresh
         self._app.connections = lambda: fresh.connections
