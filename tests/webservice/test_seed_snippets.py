@@ -154,6 +154,7 @@ def test_a_token_opens_a_service_that_takes_tokens(
     assert (reply.status_code, reply.json()) == (200, PUBLISHED)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # as it is printed
 def test_a_photograph_is_sent_as_it_is(
     run: Run,
     workspace: tuple[Workspace, Path],

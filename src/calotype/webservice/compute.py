@@ -176,8 +176,8 @@ class ClusterCompute:
         """Do what a configuration says about the certificate."""
         if configuration.ssl_cert_pem_file and configuration.ssl_key_pem_file:
             certificate = Path(configuration.ssl_cert_pem_file).absolute()
-            self._up(str(certificate), str(Path(configuration.ssl_key_pem_file).absolute()))
-            self.workspace.set_fact("front_door_cname", configuration.ssl_cname or "")
+            key = Path(configuration.ssl_key_pem_file).absolute()
+            self._up(str(certificate), str(key), cname=configuration.ssl_cname or "")
 
     def wait_for_completion(self, show_output: bool = False, **_ignored: Any) -> None:
         """It is there already."""
@@ -211,10 +211,15 @@ class ClusterCompute:
             "provisioningState": self.provisioning_state,
         }
 
-    def _up(self, certificate: str, key: str) -> None:
+    def _up(self, certificate: str, key: str, *, cname: str = "") -> None:
         from calotype.hosting import keeping
+        from calotype.serving.tls import TlsCertificate, TlsSettings
 
         with told_as():
+            if certificate:
+                TlsCertificate(TlsSettings(Path(certificate), Path(key)))  # or it raises
+            known = self.workspace.fact("front_door") or {"host": "127.0.0.1", "port": 0}
+            self.workspace.set_fact("front_door", {**known, "cname": cname})
             keeping.up(self.workspace, tls_certificate=certificate, tls_key=key)
 
 

@@ -53,9 +53,7 @@ def _line(observed: Observation) -> str:
     parts = [observed.state]
     for name, version in observed.versions.items():
         ready = sum(
-            1
-            for one in observed.replicas
-            if one.version == name and one.state in ("ready", "busy")
+            1 for one in observed.replicas if one.version == name and one.state in ("ready", "busy")
         )
         started = sum(1 for one in observed.replicas if one.version == name)
         of = f"version {name}: " if len(observed.versions) > 1 else ""
