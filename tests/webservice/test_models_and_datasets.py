@@ -159,11 +159,11 @@ def test_a_workspace_as_scripts_know_it(
     (tmp_path / "place/config.json").write_text('{"subscription_id": "x"}')
     assert Workspace.from_config().name == "tests"
     assert Workspace.from_config("config.json").name == "tests"
-    with pytest.warns(NoMeaningHere, match="'subscription_id' changes nothing here"):
+    with pytest.warns(NoMeaningHere, match="'subscription_id', 'resource_group' change nothing"):
         found = Workspace.get("tests", subscription_id="x", resource_group="y")
     assert (found.webservices, found.subscription_id) == ({}, "")
     assert found.get_details()["name"] == "tests"
-    assert list(found.compute_targets.values())[0].get_status() == "Succeeded"
+    assert found.compute_targets.popitem()[1].get_status() == "Succeeded"
     with pytest.raises(errors.NotFound):
         Workspace.get("another")
     with pytest.warns(NoMeaningHere):
