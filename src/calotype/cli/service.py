@@ -25,6 +25,12 @@ COMMANDS = {
     "traffic": ("service_traffic:traffic", "Share its requests out over its versions."),
     "canary": ("service_traffic:canary", "Roll a version out step by step, while it does well."),
     "rollback": ("service_traffic:rollback", "Undo the last change, or a roll-out."),
+    "submit": ("batch:submit", "Send a folder of images through a batch service."),
+    "jobs": ("batch:jobs", "List batch jobs."),
+    "job": ("batch:job", "Show a batch job; wait for it with --wait."),
+    "job-logs": ("batch:job_logs", "Show what a batch job and its script said."),
+    "cancel-job": ("batch:cancel_job", "End a batch job; what is done stays."),
+    "resume-job": ("batch:resume_job", "Go on with a batch job where it stopped."),
     "client": ("service_client:client", "Write a client of it in one of seven languages."),
     "check": ("service_client:check", "Call it as its clients do, and say what they stumble over."),
 }
