@@ -134,7 +134,7 @@ def test_a_version_needs_a_name(name: str) -> None:
         {"vnet_name": "a", "subnet_name": "b"},
     ],
 )
-def test_what_has_no_meaning_brings_a_warning(values: dict[str, str]) -> None:
+def test_what_has_no_meaning_brings_a_warning(values: dict[str, Any]) -> None:
     with pytest.warns(NoMeaningHere) as warned:
         instance(**values)
     told = str(warned[0].message)

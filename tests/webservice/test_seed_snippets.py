@@ -117,7 +117,7 @@ def test_a_service_is_found_by_its_name(
     found = run(snippet("name='myservice'"))["service"]
     assert capsys.readouterr().out.split() == [service.scoring_uri, service.swagger_uri]
     assert isinstance(found, AksWebservice)
-    swagger = requests.get(found.swagger_uri, timeout=30).json()
+    swagger = requests.get(found.swagger_uri or "", timeout=30).json()
     assert swagger["info"]["title"] == "myservice"
 
 

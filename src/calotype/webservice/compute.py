@@ -27,12 +27,23 @@ class TlsConfiguration:
     """
 
     status: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    cert: str | Path | None = None
+    key: str | Path | None = None
     cname: str | None = None
     leaf_domain_label: str | None = None
     overwrite_existing_domain: bool | None = None
     renew: bool | None = None
+
+
+@dataclass
+class UpdateConfiguration:
+    """What `ClusterCompute.update` takes.
+
+    Attributes:
+        ssl_configuration: certificate of the front door; None leaves it as it is.
+    """
+
+    ssl_configuration: TlsConfiguration | None = None
 
 
 @dataclass
@@ -158,16 +169,16 @@ class ClusterCompute:
         """Have the address serve by plain HTTP again."""
         self._up("", "")
 
-    def update(self, update_configuration: Any = None) -> None:
-        """Change the certificate: with a `TlsConfiguration`, or something that has one as `ssl`.
+    def update(self, update_configuration: UpdateConfiguration | None = None) -> None:
+        """Change the certificate.
 
         Raises:
             WebserviceException: a file or the name is missing, or cannot be used.
         """
-        said: Any = getattr(update_configuration, "ssl", update_configuration)
+        said = update_configuration.ssl_configuration if update_configuration else None
         if said is None or said.status is None:
             return
-        if str(said.status).lower() == "disabled":
+        if said.status.lower() == "disabled":
             self.disable_ssl()
         else:
             self.enable_ssl(said.cname, said.cert, said.key, said.leaf_domain_label)
