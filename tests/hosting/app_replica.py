@@ -46,7 +46,10 @@ async def main() -> None:
     said = json.loads(sys.argv[1])
     limits = ServiceSettings.of(said["settings"])
     front = FrontSettings(
-        limits, primary_key=said.get("primary_key", ""), token_keys=said.get("token_keys", "")
+        limits,
+        primary_key=said.get("primary_key", ""),
+        secondary_key=said.get("secondary_key", ""),
+        token_keys=said.get("token_keys", ""),
     )
     journal = Journal()
     service = service_of(said, limits, journal)

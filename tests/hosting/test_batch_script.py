@@ -196,7 +196,7 @@ def run(mini_batch):
     return [os.path.basename(Model.get_model_path("any")) for file in mini_batch]
 """
     job(tmp_path, script, images(tmp_path / "images", 3)).run()
-    assert [row["prediction"] for row in predictions(tmp_path)] == ["model"] * 3
+    assert [row["prediction"] for row in predictions(tmp_path)] == ["name.txt"] * 3
 
 
 def test_a_job_that_failed_goes_on_with_what_ended_it(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_lines_of_several_logs_are_merged_by_time_and_traces_stay_whole(tmp_path
     assert [log.path.name for log in logs_of(tmp_path, version="other")] == ["other-1-c.log"]
 
 
-def test_init_is_what_comes_before_ready_at_each_start(tmp_path: Path) -> None:
+def test_init_ends_with_ready_at_each_start(tmp_path: Path) -> None:
     write(
         tmp_path / "default-1-a.log",
         line(1, "starting"),
@@ -153,6 +153,7 @@ def test_init_is_what_comes_before_ready_at_each_start(tmp_path: Path) -> None:
     assert tail(tmp_path, init=True).splitlines() == [
         line(1, "starting"),
         "loading the model",
+        line(2, "ready"),
         line(4, "starting"),
         "boom",
     ]

@@ -18,7 +18,8 @@ from running import serving
 
 from calotype.errors import CannotWrite
 from calotype.serving import collection as collection_module
-from calotype.serving.collection import Collection, append_rows, rows_of
+from calotype.serving.collection import Collection, append_rows
+from calotype.serving.daily_tables import rows_of
 from calotype.serving.exchange import TEXT, Answer, Request
 from calotype.serving.front import FrontSettings, capture_of
 from calotype.serving.journal import Journal

@@ -226,7 +226,9 @@ def _problem(version: dict[str, Any]) -> str:
     if version["error"]:
         return str(version["error"]["message"])
     rollout = version["rollout"]
-    return f"roll-out: {rollout.get('state', 'in progress')}" if rollout else ""
+    if not rollout:
+        return ""
+    return ", ".join(filter(None, [f"roll-out: {rollout['state']}", rollout["reason"]]))
 
 
 def _pairs(values: dict[str, str]) -> str:

@@ -66,7 +66,7 @@ def _percents(given: tuple[str, ...], option: str) -> dict[str, int]:
 @click.option(
     "--max-error-rate-increase",
     type=click.FloatRange(0, 1),
-    help="Of failures over the default version, or it is rolled back.  [default: 0.02]",
+    help="Of failures over the default version, or it is rolled back.  [default: 0.01]",
 )
 @click.option(
     "--max-latency-ratio",

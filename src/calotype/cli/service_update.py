@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,7 @@ def delete(terminal: Terminal, name: str, yes: bool) -> None:
     Collected inputs and predictions stay too.
     """
     service = current_workspace().services.get(name)
-    if not yes and click.get_text_stream("stdin").isatty():
+    if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {service.target} service '{name}'?", abort=True, err=True)
     is_gone = management().delete(name)
     terminal.show(

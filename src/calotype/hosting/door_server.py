@@ -71,7 +71,8 @@ class DoorServer:
 
     def is_at(self, routes: Routes) -> bool:
         """Whether routes name the address where it listens."""
-        return (self._routes.host, self._routes.port) == (routes.host, routes.port)
+        taken = self.port if self._routes.port == 0 else self._routes.port
+        return self._routes.host == routes.host and routes.port in (self._routes.port, taken)
 
     def suits(self, routes: Routes) -> bool:
         """Whether it is what routes ask for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_service import KeptService
 from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
+from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.standby import LOCK_DESCRIPTOR
 from calotype.workspace.services import Service, machine
 from calotype.workspace.workspace import Workspace
@@ -30,7 +32,7 @@ from calotype.workspace.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
-_LINGERS_S: Final = 5.0  # without anything to keep
+_LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
 
 
@@ -73,7 +75,8 @@ class Keeper:
                 if self._is_at_its_end():
                     break
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), _LOOK_EVERY_S)
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._bell.wait()
         finally:
             commands.close()
             await self._close()
@@ -87,6 +90,8 @@ class Keeper:
                 kept.wake()
             self._is_up = False
             return
+        for log in (self._layout.keeper_log, self._layout.front_door_log):
+            await asyncio.to_thread(RotatingLog(log).rotate)
         await self.refresh()
         await self._keep_standby()
         await self._door.keep(is_up=self._is_up)
@@ -252,6 +257,7 @@ def main() -> None:
     from calotype.serving.server import run
 
     root = Path(sys.argv[1])
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, if it ever does
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import calotype
+from calotype.hosting.log_files import RotatingLog
 
 REPLICA_MARK: Final = "CALOTYPE_REPLICA"
 """In the environment of a replica and of all that it starts: its name."""
@@ -34,7 +35,7 @@ def start_keeper(root: Path) -> None:
     """
     run = root / "run"
     run.mkdir(parents=True, exist_ok=True)
-    with (run / "keeper.log").open("ab") as log:
+    with open(RotatingLog(run / "keeper.log").open(), "r+b", buffering=0) as log:
         # It forks and leaves at once.
         subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-m", "calotype.hosting.standby", str(root)],
@@ -56,8 +57,7 @@ def start_replica(
     Raises:
         OSError: it cannot be started.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with open(RotatingLog(log).open(), "r+b", buffering=0) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "calotype.hosting.replica"],
             stdin=subprocess.PIPE,

@@ -101,6 +101,10 @@ class Layout:
         """Return where a service's collected inputs and predictions go."""
         return self.run.parent / "modeldata" / service
 
+    def history(self, service: str) -> Path:
+        """Return where a service's requests and failures are written down by minute."""
+        return self.service(service) / "history"
+
     def replica_lock(self, service: str, replica: str) -> Path:
         """Return the file that a replica holds while it lives, with its facts as JSON."""
         return self.service(service) / "replicas" / f"{replica}.lock"

@@ -57,7 +57,7 @@ def last_lines(logs: Iterable[Sequence[Piece]], num_lines: int) -> list[bytes]:
 
 
 def first_lines(logs: Iterable[Sequence[Piece]], num_lines: int) -> list[bytes]:
-    """Return the last of the lines that were written before the log's service was ready.
+    """Return the last of the lines that were written until the log's service was ready.
 
     A log begins anew with each event "starting", and what comes after "ready" does not count.
     """
@@ -75,9 +75,10 @@ def _starts(pieces: Sequence[Piece], num_lines: int) -> deque[bytes]:
     is_starting = True
     for line in _forwards(pieces):
         event = _event(line)
-        is_starting = event != "ready" and (is_starting or event == "starting")
+        is_starting = is_starting or event == "starting"
         if is_starting:
             lines.append(line)
+        is_starting = is_starting and event != "ready"
     return lines
 
 

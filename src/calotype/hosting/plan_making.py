@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from calotype.workspace.services import Revision, Service
 
 PREFIX = "/api/v1/service/"
+NO_MODEL = "no-model:0"  # of scripts that have none
 
 
 def front_of(
@@ -48,6 +50,17 @@ def front_of(
         certificate=access.tls_certificate if port else "",
         certificate_key=access.tls_key if port else "",
         exact_tls_1_2=access.tls_exact_1_2,
+    )
+
+
+def _collecting(front: FrontSettings, revision: Revision, layout: Layout) -> FrontSettings:
+    """Let a front keep inputs and predictions, by the first model of the revision."""
+    model = revision.models[0] if revision.models else NO_MODEL
+    folder = layout.collected(front.service.name).joinpath(*model.split(":"))
+    return replace(
+        front,
+        collect=str(folder),
+        collect_image_copies=revision.runtime.collect_image_copies,
     )
 
 
@@ -96,7 +109,7 @@ def plan_of(
         wire=str(layout.replica_wire(replica)),
         log=str(layout.logs(service.name) / name),
         kind=unpacked.kind,
-        front=front,
+        front=_collecting(front, revision, layout) if runtime.collect_model_data else front,
         model=unpacked.model,
         script=unpacked.script,
         source_directory=unpacked.source_directory,
@@ -105,8 +118,7 @@ def plan_of(
         variables={**{key: str(value) for key, value in own.items()}, **unpacked.variables},
         precision=runtime.precision,
         cpu_cores=math.ceil(runtime.cpu_cores_limit) if runtime.cpu_cores_limit else 0,
-        collect=str(layout.collected(service.name)) if runtime.collect_model_data else "",
-        collect_image_copies=runtime.collect_image_copies,
+        history=str(layout.history(service.name)) if runtime.telemetry else "",
         keeper_lock=str(layout.keeper_lock),
         listener=listener,
         shape=shape_of(service, front.service.port),

@@ -29,14 +29,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
 from calotype.hosting import control, hosted_service, locks
+from calotype.hosting.history import History
+from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.hosting.warm_up import warm_up
+from calotype.hosting.wire_server import WireServer
 from calotype.serving.front import Front, FrontSettings
 from calotype.serving.journal import Journal, JournalHandler
 from calotype.serving.metrics import Meter
 
 if TYPE_CHECKING:
-    from calotype.hosting.wire_server import WireServer
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 1.0
@@ -76,6 +78,8 @@ class Replica:
         self._service: Service | None = None
         self._front: Front | None = None
         self._wire: WireServer | None = None
+        self._history: History | None = None
+        self._log = RotatingLog(Path(plan.log))
         self._listener = socket.socket(fileno=plan.listener) if plan.listener >= 0 else None
         self._settled = asyncio.Event()
         self._told = asyncio.Event()
@@ -116,7 +120,8 @@ class Replica:
                     self._fail(error)
                     code = FAILED
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._asked.wait(), _LAST_QUESTION_S)
+                        async with asyncio.timeout(_LAST_QUESTION_S):
+                            await self._asked.wait()
                 else:
                     await told
         finally:
@@ -139,7 +144,12 @@ class Replica:
         await self._front.start_service()
         await warm_up(self._service, Path(plan.log))
         app = hosted_service.app_of(plan, self._front, self._journal)
-        self._wire = await _wire_server(app, Path(plan.wire), self._journal)
+        self._wire = WireServer(app, Path(plan.wire), self._journal)
+        await self._wire.start()
+        if plan.history:
+            self._history = History(
+                Path(plan.history), version=plan.version, replica=plan.replica, meter=self._meter
+            )
         self._facts |= {"state": "ready", "ready_at": time.time()}
         self._say()
         self._journal.write("ready")
@@ -170,6 +180,8 @@ class Replica:
             leaving.append(self._wire.close())
         await asyncio.gather(*leaving)
         await self._front.stop()
+        if self._history is not None:
+            await asyncio.to_thread(self._history.close)
         self._journal.write("stopped")
 
     async def _leave_callers(self, front: Front) -> None:
@@ -240,6 +252,8 @@ class Replica:
         seen_s = tried_s = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            with contextlib.suppress(errors.CalotypeError):  # a full disk: the log has to wait
+                await asyncio.to_thread(self._log.rotate)
             now_s = time.monotonic()
             if locks.is_held(lock):
                 seen_s = now_s
@@ -252,17 +266,6 @@ class Replica:
                 tried_s = now_s
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(start_keeper, lock.parent.parent)
-
-
-async def _wire_server(app: Any, path: Path, journal: Journal) -> WireServer | None:
-    try:
-        from calotype.hosting.wire_server import WireServer
-    except ImportError:  # TODO: the front door's branch
-        return None
-    path.unlink(missing_ok=True)
-    server = WireServer(app, path, journal)
-    await server.start()
-    return server
 
 
 def main() -> None:

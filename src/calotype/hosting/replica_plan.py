@@ -26,8 +26,7 @@ class ReplicaPlan:
             `/api/v1/service/NAME`, and `front.service.port` the port of its own, or 0 for none.
         precision: of an image model.
         cpu_cores: how many cores it may use; 0 for all.
-        collect: folder for inputs and predictions; empty for none.
-        collect_image_copies: keep images too, not only their digests.
+        history: folder for its requests and failures by minute; empty for none.
         keeper_lock: a replica that finds it free for a minute ends itself.
         listener: descriptor of the socket that it accepts from when it is told to; -1 for none.
         shape: what a replica cannot change while it runs, beside its revision, as a digest.
@@ -51,8 +50,7 @@ class ReplicaPlan:
     variables: dict[str, str] | None = None
     precision: str = "auto"
     cpu_cores: int = 0
-    collect: str = ""
-    collect_image_copies: bool = False
+    history: str = ""
     keeper_lock: str = ""
     listener: int = -1
     shape: str = ""

@@ -7,21 +7,18 @@ become digests, and files of that name when copies are asked for.
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import fcntl
-import io
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from calotype import errors
 from calotype.serving.capture import check_writable, make_private, open_private
-from calotype.serving.collected_rows import PREDICTION_COLUMNS, Image, Row, Tabulator
+from calotype.serving.collected_rows import PREDICTION_COLUMNS, Image, Tabulator
+from calotype.serving.daily_tables import append_lines, line_of
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.exchange_queue import Exchange, ExchangeQueue
 from calotype.serving.journal import Journal
@@ -32,7 +29,6 @@ IMAGES: Final = "images"
 KEY_COLUMNS: Final = ("time", "request_id", "row")
 MAX_SHAPES: Final = 20  # files a day; callers choose the columns, and must not choose how many
 MIN_FREE_BYTES: Final = 1 << 30  # of the disk: what is collected must not stop what serves
-_HEAD_BYTES: Final = 1 << 20
 _UNSEEN: Final = (401, 403)  # of callers who may not score
 
 _Table = tuple[str, str, tuple[str, ...]]
@@ -104,10 +100,10 @@ class Collection:
         for index, row in enumerate(inputs.rows):
             key = (text, request.request_id, index)
             columns = tuple(row)
-            lines[INPUTS, day, columns].append(_line([*key, *row.values()]))
+            lines[INPUTS, day, columns].append(line_of([*key, *row.values()]))
         for index, row in enumerate(self._tabulator.predictions(answer)):
             values = [row.get(name) for name in PREDICTION_COLUMNS]
-            line = _line([text, request.request_id, index, *values])
+            line = line_of([text, request.request_id, index, *values])
             lines[PREDICTIONS, day, PREDICTION_COLUMNS].append(line)
 
     def _copy(self, image: Image) -> None:
@@ -131,71 +127,10 @@ def append_rows(folder: Path, columns: Sequence[str], text: str) -> None:
     Raises:
         CannotWrite: callers have sent too many different columns that day.
     """
-    header = _line([*KEY_COLUMNS, *columns]).encode("utf-8", "backslashreplace")
-    data = text.encode("utf-8", "backslashreplace")
-    make_private(folder)
-    for path in _files(folder):
-        with _locked(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            if size == 0:
-                _write_all(descriptor, header + data)
-                return
-            if os.pread(descriptor, len(header), 0) == header:
-                if os.pread(descriptor, 1, size - 1) != b"\n":
-                    _cut_last_line(descriptor, size)
-                _write_all(descriptor, data)
-                return
-    raise errors.CannotWrite(
-        f"expected at most {MAX_SHAPES} different sets of columns a day", where=str(folder)
-    )
+    append_lines(_files(folder), [*KEY_COLUMNS, *columns], text)
 
 
 def _files(folder: Path) -> Iterator[Path]:
     yield folder / "data.csv"
     for number in range(2, MAX_SHAPES + 1):
         yield folder / f"data-{number}.csv"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[int]:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for microseconds, by threads that may wait
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _cut_last_line(descriptor: int, size: int) -> None:
-    """Take away the half of a line that a process wrote as it was killed."""
-    start = max(0, size - _HEAD_BYTES)
-    end = os.pread(descriptor, size - start, start).rfind(b"\n")
-    if end >= 0:
-        os.ftruncate(descriptor, start + end + 1)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _line(values: Sequence[Any]) -> str:
-    """Return a line of CSV; line breaks within are written as `\\n`, so that a row is a line."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow([_cell(value) for value in values])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and ("\n" in value or "\r" in value):
-        return value.replace("\r", "\\r").replace("\n", "\\n")
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value
-
-
-def rows_of(path: Path) -> Iterator[Row]:
-    """Yield the rows of one file of collected data, all as text."""
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)

@@ -12,6 +12,7 @@ import tempfile
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,6 +43,30 @@ _CLOSED_AT: Final = {name: _CLOSED + index for index, name in enumerate(CLOSED)}
 
 Reading = tuple[str, str, Callable[[], float]]
 """Name without `calotype_`, help, and how to read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCounts:
+    """Answers of `/score`: how many, those of status 500 and more, of 400 to 499, and their times.
+
+    What was turned away before it was whole counts as refused too.
+    """
+
+    requests: int
+    failures: int
+    refused: int
+    total_ms: float
+    buckets: tuple[int, ...]
+
+    def __sub__(self, before: ScoreCounts) -> ScoreCounts:
+        """Return what came since."""
+        return ScoreCounts(
+            self.requests - before.requests,
+            self.failures - before.failures,
+            self.refused - before.refused,
+            self.total_ms - before.total_ms,
+            tuple(a - b for a, b in zip(self.buckets, before.buckets, strict=True)),
+        )
 
 
 class Meter:
@@ -148,6 +173,18 @@ class Meter:
         count = len(self._all) // _ROW
         rows = [self._all[at * _ROW : (at + 1) * _ROW] for at in range(count)]
         return [sum(column) for column in zip(*rows, strict=True)]
+
+    def score_counts(self) -> ScoreCounts:
+        """Return what all processes have answered at `/score` so far."""
+        totals = self.totals()
+        answers = totals[_STATUS : _STATUS + _STATUSES]
+        return ScoreCounts(
+            requests=int(sum(answers)),
+            failures=int(sum(answers[500:])),
+            refused=int(sum(answers[400:500]) + sum(totals[_REFUSED : _REFUSED + _STATUSES])),
+            total_ms=totals[_TOTAL_MS],
+            buckets=tuple(int(count) for count in totals[_BUCKET:_TOTAL_MS]),
+        )
 
     def _sum(self, column: int) -> int:
         return int(sum(self._all[at] for at in range(column, len(self._all), _ROW)))

@@ -202,8 +202,6 @@ def request_of(
     access = configuration.access()
     if auth is not None:  # management says what a target cannot
         access = access.model_copy(update={"auth": auth})
-    elif overwrite and not _says_auth(settings):
-        access = type(access).of(access.model_dump(exclude_unset=True, exclude={"auth"}))
     share = settings.get("traffic_percentile")
     is_endpoint = "version_name" in settings
     return DeployRequest(
@@ -223,10 +221,6 @@ def request_of(
         version=settings.get("version_name") or ONLY_VERSION,
         traffic_percent=100 if share is None else share,
     )
-
-
-def _says_auth(settings: Mapping[str, Any]) -> bool:
-    return any(settings.get(name) is not None for name in ("auth_enabled", "token_auth_enabled"))
 
 
 def _with_auth(document: dict[str, Any], auth: str | None) -> dict[str, Any]:

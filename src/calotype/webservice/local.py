@@ -44,6 +44,7 @@ class LocalWebservice(Webservice):
     """
 
     compute_type: ClassVar[str] = "Local"
+    deploy_configuration = LocalConfiguration
     STATE_DEPLOYING: ClassVar[str] = "deploying"
     STATE_RUNNING: ClassVar[str] = "running"
     STATE_FAILED: ClassVar[str] = "failed"
@@ -57,16 +58,6 @@ class LocalWebservice(Webservice):
         except WebserviceNotFound:
             if must_exist:
                 raise
-
-    @staticmethod
-    def deploy_configuration(port: int | None = None, **own: Any) -> LocalConfiguration:
-        """Return how a local service shall run; see `LocalConfiguration`.
-
-        Args:
-            port: to listen on; a free one when left out.
-            own: what the retired SDK did not have.
-        """
-        return LocalConfiguration(port, **own)
 
     @staticmethod
     def list(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
@@ -190,7 +181,9 @@ class LocalWebservice(Webservice):
         super().delete()
         self._is_deleted = True
 
-    def get_logs(self, num_lines: int = 5000, raw: bool = False, init: bool = False) -> str:
+    def get_logs(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
+        self, num_lines: int = 5000, raw: bool = False, init: bool = False
+    ) -> str:
         """Return the last lines of its log; `raw` has no meaning here."""
         return super().get_logs(num_lines, init)
 

@@ -18,7 +18,7 @@ from calotype.images.convert import convert
 from calotype.images.image_directory import ImageDirectory
 from calotype.images.manifest import INFO_NAME
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import listing, tables, web_content
+from calotype.workspace import listing, tables, unpacked, web_content
 from calotype.workspace.artifacts import Tree
 from calotype.workspace.dataset import Dataset
 from calotype.workspace.dataset_sources import LocalSource, gather
@@ -223,8 +223,8 @@ class DatasetRegistry:
         return _Content({"kind": "reference", **document}, None, listed.files, listed.bytes)
 
     def _fetched(self, url: str, limits: FetchLimits | None, progress: Progress) -> _Content:
-        with tempfile.TemporaryDirectory(prefix=".", dir=self._workspace.place.root) as folder:
-            path = web_content.fetch(url, Path(folder), limits=limits, progress=progress)
+        with unpacked.room(self._workspace) as folder:
+            path = web_content.fetch(url, folder, limits=limits, progress=progress)
             form = LocalSource.find(path).form
             tree = self._workspace.artifacts.put(path)
         source = {"kind": "url", "form": form, "url": web_content.public_url(url)}

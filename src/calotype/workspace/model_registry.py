@@ -271,7 +271,10 @@ class ModelRegistry:
             AlreadyExists: there is one, and `exist_ok` is false (0057).
         """
         folder = model.name if model.kind == "image" else ""
-        write = unpacked.of_artifact(self._workspace, model.artifact)
+
+        def write(made: Path) -> None:
+            self.unpack(model, made)
+
         return unpacked.place(write, Path(target), folder=folder, exist_ok=exist_ok)
 
     def update(
