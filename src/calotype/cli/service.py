@@ -25,6 +25,8 @@ COMMANDS = {
     "traffic": ("service_traffic:traffic", "Share its requests out over its versions."),
     "canary": ("service_traffic:canary", "Roll a version out step by step, while it does well."),
     "rollback": ("service_traffic:rollback", "Undo the last change, or a roll-out."),
+    "metrics": ("telemetry:metrics", "Show its requests, failures and times by minute."),
+    "drift": ("telemetry:drift", "Show whether its predictions change."),
     "client": ("service_client:client", "Write a client of it in one of seven languages."),
     "check": ("service_client:check", "Call it as its clients do, and say what they stumble over."),
 }
