@@ -60,7 +60,9 @@ def test_the_test_finds_as_many_drifts_by_chance_as_it_says() -> None:
     generator = np.random.default_rng(1)
     shares = [0.5, 0.3, 0.15, 0.05]
     p_values = [
-        compare(generator.multinomial(400, shares), generator.multinomial(300, shares)).p_value
+        compare(
+            generator.multinomial(400, shares).tolist(), generator.multinomial(300, shares).tolist()
+        ).p_value
         for _ in range(1000)
     ]
     found = [p_value for p_value in p_values if p_value is not None and p_value < 0.05]
@@ -142,8 +144,8 @@ def test_the_page_is_whole_and_names_are_escaped() -> None:
 # From the files of a service
 
 
-def service_of(workspace: Workspace, **runtime: bool) -> Service:
-    revision = Revision(1, ("pets:1",), Inference(), RuntimeSettings(**runtime))
+def service_of(workspace: Workspace, *, collects: bool = False) -> Service:
+    revision = Revision(1, ("pets:1",), Inference(), RuntimeSettings(collect_model_data=collects))
     version = Version("default", 100, True, True, 1, 1, "Healthy", None, (revision,))
     made = Service(
         "pets", "local", False, AccessSettings(), b"", "stopped", "Healthy", None, machine(),
@@ -214,7 +216,7 @@ def test_a_service_that_collects_nothing_is_told_how_to(workspace: Workspace) ->
         measure(workspace, "pets")
     assert "--collect-model-data" in str(caught.value)
     workspace.services.delete("pets")
-    service_of(workspace, collect_model_data=True)
+    service_of(workspace, collects=True)
     with pytest.raises(errors.NotFound) as caught:
         measure(workspace, "pets")
     assert "Call the service" in str(caught.value)

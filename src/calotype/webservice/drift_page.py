@@ -39,6 +39,10 @@ class Card:
 def render(drift: Drift) -> str:
     """Return the page as HTML; it loads nothing and runs nothing."""
     widest = max((max(s.share, s.reference_share) for s in drift.classes), default=0) or 1.0
+
+    def bar_width(share: float) -> str:
+        return f"{_BAR * share / widest:.1f}"
+
     return page.render(
         "calotype.webservice",
         "drift.html.j2",
@@ -47,7 +51,7 @@ def render(drift: Drift) -> str:
             "signed_percent": signed_percent,
             "p_value": p_value_text,
             "psi": psi_text,
-            "bar": lambda share: f"{_BAR * share / widest:.1f}",
+            "bar": bar_width,
         },
         title=f"Drift of {drift.service}",
         drift=drift,
