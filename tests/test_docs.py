@@ -93,7 +93,11 @@ class Reader:
         return left
 
     def end_all(self) -> None:
-        """Kill what is left."""
+        """Kill what is left; a workspace's own processes are in no group of ours."""
+        if (self._here / ".calotype").exists():
+            subprocess.run(
+                [program("calotype"), "down"], cwd=self._here, env=self._environment, check=False
+            )
         for group in self._groups:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
@@ -174,9 +178,15 @@ def test_every_setting_of_a_service_is_in_the_reference() -> None:
 def test_every_option_of_serve_is_in_the_reference() -> None:
     page = (ROOT / "docs/reference/serve.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(--[a-z0-9.-]+)", page, re.MULTILINE))
-    shared = {"--output", "--quiet", "--verbose", "--help"}
+    shared = {"--output", "--quiet", "--verbose", "--workspace", "--help"}
     flags = {next(one for one in option.opts if one.startswith("--")) for option in serve.params}
     assert listed == flags - shared
+
+
+def test_the_pages_that_are_made_of_the_code_are_up_to_date() -> None:
+    command = [sys.executable, ROOT / "docs/generate_reference.py", "--check"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
 
 
 def _default(value: object) -> str:

@@ -27,7 +27,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from calotype.hosting import keeping
+from calotype.hosting import control, keeping
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation
 from calotype.serving.auth.keys import ServiceKeys
@@ -147,6 +147,16 @@ class Hosted:
         self.workspace.services.delete(name)
         keeping.notify(self.workspace, name)
 
+    def change(self, name: str, **values: Any) -> None:
+        """Change a service's record."""
+        self.workspace.services.change(name, **values)
+        keeping.notify(self.workspace, name)
+
+    def credentials(self, name: str) -> Credentials:
+        """Return what opens a service."""
+        record = self.workspace.services.get(name)
+        return Credentials.opened(record.credentials, self.workspace.key_file)
+
     # What it does
 
     def observe(self, name: str) -> Observation:
@@ -189,6 +199,13 @@ class Hosted:
         with contextlib.closing(self.connect(name)) as connection:
             return ask(connection, value, **headers)
 
+    def answers(self, name: str) -> bool:
+        """Whether a request to a service's own port is answered with success."""
+        try:
+            return self.score(name)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
     def logs(self) -> str:
         """Return all logs, for the message of a test that fails."""
         run = self.workspace.place.run_folder
@@ -214,6 +231,12 @@ class Hosted:
         """Return the pids of those that run a module of ours, such as `hosting.keeper`."""
         return [pid for pid, line in self.processes().items() if f"calotype.{module}" in line]
 
+    def keeper(self) -> int | None:
+        """Return the pid of the keeper that takes commands; None when there is none."""
+        with contextlib.suppress(control.NobodyThere):
+            return int(control.ask(self.layout.keeper_socket, "ping")["pid"])
+        return None
+
     def kill_all(self) -> None:
         """End everything at once, as a power failure would."""
         deadline_s = time.monotonic() + 20
@@ -230,6 +253,14 @@ class Hosted:
         while living := self.processes():
             assert time.monotonic() < deadline_s, f"{living}\n{self.logs()}"
             time.sleep(0.05)
+
+
+def until(condition: Callable[[], object], what: str, *, limit_s: float = 20.0) -> None:
+    """Wait for something that happens in another process."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what}: not within {limit_s} s"
+        time.sleep(0.02)
 
 
 def ask(

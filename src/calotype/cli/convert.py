@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from calotype.cli.options import PATH, choice_option
+from calotype.cli.references import announce, register_option, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
 from calotype.images.formats import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ _PATHS_SHOWN = 3
         "calotype convert photos/ images",
         "calotype convert photos.zip images --drop-duplicates",
         "calotype convert photos.tar.gz images --copy",
+        "calotype convert dataset:flowers images --register flowers-images",
     )
 )
 @click.argument("source", type=PATH)
@@ -58,6 +61,8 @@ _PATHS_SHOWN = 3
     show_default=True,
     help="Size of the largest image file.",
 )
+@register_option("OUT, as a dataset,")
+@workspace_option
 def convert(
     terminal: Terminal,
     source: Path,
@@ -69,19 +74,23 @@ def convert(
     on_error: Literal["skip", "fail"],
     max_pixels: int,
     max_bytes: int,
+    register: str | None,
 ) -> None:
     """Make the image directory OUT of SOURCE.
 
     SOURCE is a folder with a sub-folder for each category, a folder without categories, a .zip or
-    .tar(.gz/.bz2/.xz) of one, a single image, or an image directory. The images stay where they
-    are and only their headers are read; converting again does nothing unless something changed.
+    .tar(.gz/.bz2/.xz) of one, a single image, an image directory, or [dataset:]NAME[:VERSION] of
+    the workspace. The images stay where they are and only their headers are read; converting again
+    does nothing unless something changed.
     """
     from calotype.images.convert import convert as run_convert
     from calotype.images.formats import ImageLimits
 
+    found = source_path(source, terminal)
+    datasets = current_workspace(make=True).datasets if register else None
     started_s = time.monotonic()
     made = run_convert(
-        source,
+        found,
         out,
         labels=labels,
         copy=copy,
@@ -92,9 +101,10 @@ def convert(
         progress=terminal.progress,
     )
     seconds = time.monotonic() - started_s
-    terminal.show(
-        _document(made, out, seconds), lambda console: _render(console, made, out, seconds)
-    )
+    document = _document(made, out, seconds)
+    if register and datasets is not None:
+        document |= announce(terminal, datasets.register(register, out, progress=terminal.progress))
+    terminal.show(document, lambda console: _render(console, made, out, seconds))
 
 
 def _document(made: ImageDirectory, out: Path, seconds: float) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from calotype.cli.options import PATH
+from calotype.cli.references import source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 @click.argument("scored", type=PATH)
 @click.argument("scored2", required=False, type=PATH)
 @click.option("--out", required=True, type=PATH, help="Folder for the report and the tables.")
+@workspace_option
 def evaluate(terminal: Terminal, *, scored: Path, scored2: Path | None, out: Path) -> None:
     """Measure scored images against their labels, or compare two sets of scores.
 
-    SCORED is a folder that `calotype score` wrote, or a Parquet or CSV file with the same columns.
+    SCORED is a folder that `calotype score` wrote, a Parquet or CSV file with the same columns, or
+    [dataset:]NAME[:VERSION] of such a one in the workspace.
     SCORED2, if given, is compared with it: the differences are SCORED2 minus SCORED.
 
     Every number comes with a 95 % interval. DIR receives report.html for people, evaluation.json,
@@ -38,7 +42,9 @@ def evaluate(terminal: Terminal, *, scored: Path, scored2: Path | None, out: Pat
     """
     from calotype.evaluation import evaluate as evaluate_scores
 
-    evaluation = evaluate_scores(scored, scored2, out=out, progress=terminal.progress)
+    first = source_path(scored, terminal)
+    second = source_path(scored2, terminal) if scored2 is not None else None
+    evaluation = evaluate_scores(first, second, out=out, progress=terminal.progress)
     terminal.show(evaluation.document, lambda console: _draw(console, evaluation))
 
 

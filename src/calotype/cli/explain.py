@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.references import model_path
 from calotype.cli.terminal import Terminal, command, examples, facts
+from calotype.cli.workspace_option import workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     required=True,
-    help="A model folder, a .calotype or .onnx file of one, or 'imagenet': 1,000 everyday things.",
+    help="A model folder, a .calotype or .onnx file of one, NAME[:VERSION] of the workspace, or "
+    "'imagenet': 1,000 everyday things.",
 )
 @click.option("--image", required=True, type=click.Path(path_type=Path), help="One image file.")
 @click.option(
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     help="activation reads the network's last feature map; occlusion hides part after part and "
     "works with any network; auto takes the first where it can.",
 )
+@workspace_option
 def explain(
     terminal: Terminal,
     model: str,
@@ -50,7 +54,9 @@ def explain(
     from calotype.scoring.scorer import Scorer
 
     check_target(out)
-    found = Scorer(model, progress=terminal.progress).explain(image, label, method=method)
+    found = Scorer(model_path(model), progress=terminal.progress).explain(
+        image, label, method=method
+    )
     found.save(out)
     document: dict[str, Any] = {
         "path": str(out),

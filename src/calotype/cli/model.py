@@ -1,13 +1,17 @@
-"""`calotype model`: import, inspect and optimise image models."""
+"""`calotype model`: import, inspect and optimise image models; others are in other files."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.main import LazyGroup
+from calotype.cli.references import announce, model_path, registered_model, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,9 +21,25 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 
-@click.group()
+@click.command(
+    cls=LazyGroup,
+    homes={
+        "import": ("model:import_", "Make an image model of a network that was trained elsewhere."),
+        "inspect": ("model:inspect", "Show what an image model is."),
+        "optimize": ("model:optimize", "Add an int8 version to an image model."),
+        "register": ("registered_model:register", "Store a model in the workspace."),
+        "list": ("registered_model:list_", "List the registered models."),
+        "show": ("registered_model:show", "Show a registered model."),
+        "download": ("registered_model:download", "Write a registered model's files."),
+        "update": ("registered_model:update", "Change tags, properties or the description."),
+        "deploy": ("deploy:deploy", "Make a service of models, which goes on running."),
+        "package": ("package:package", "Write a folder with a Dockerfile that serves models."),
+        "profile": ("profile:profile", "Measure what a service of models needs."),
+        "delete": ("registered_model:delete", "Forget a version of a model."),
+    },
+)
 def model() -> None:
-    """Import, inspect and optimise image models."""
+    """Import, inspect and optimise models, and keep them in the workspace."""
 
 
 @command(
@@ -86,16 +106,25 @@ def import_(
 
 @command(epilog=examples("calotype model inspect MODEL", "calotype model inspect imagenet"))
 @click.argument("model")
+@workspace_option
 def inspect(terminal: Terminal, model: str) -> None:
-    """Check every file of MODEL against its digest and say what the model is."""
+    """Check every file of MODEL against its digest and say what the model is.
+
+    MODEL is an image model, or NAME[:VERSION] of one in the workspace.
+    """
     from calotype.models.image_model import ImageModel
 
-    loaded = ImageModel.load(model)
+    loaded = ImageModel.load(model_path(model))
     loaded.verify()
     _show(terminal, loaded)
 
 
-@command(epilog=examples("calotype model optimize MODEL --precision int8 --calibration validation"))
+@command(
+    epilog=examples(
+        "calotype model optimize MODEL --precision int8 --calibration validation",
+        "calotype model optimize flowers --calibration dataset:flowers-validation",
+    )
+)
 @click.argument("model")
 @click.option(
     "--precision", type=click.Choice(["int8"]), default="int8", show_default=True, help="To add."
@@ -113,29 +142,58 @@ def inspect(terminal: Terminal, model: str) -> None:
     show_default=True,
     help="The most accuracy that may be lost, 0-1.",
 )
+@workspace_option
 def optimize(
     terminal: Terminal, model: str, precision: str, calibration: Path, max_accuracy_drop: float
 ) -> None:
     """Add an int8 version to MODEL, measured against fp32 and refused when it is not worth it.
 
     Where it loses too much, up to half of the layers stay in fp32, the most sensitive ones first.
+    A model folder is changed in place; of NAME[:VERSION] in the workspace, a new version is
+    registered.
     """
-    from calotype.images.image_directory import ImageDirectory
     from calotype.models.image_model import ImageModel
+
+    images = source_path(calibration, terminal)
+
+    def add(loaded: ImageModel) -> ImageModel:
+        return _optimized(terminal, loaded, images, max_accuracy_drop)
+
+    found = None if Path(model).exists() else registered_model(model)
+    if found is None:
+        _show(terminal, add(ImageModel.load(model)))
+        return
+    with tempfile.TemporaryDirectory(prefix="calotype-") as folder:
+        models = current_workspace().models
+        copy = models.copy_of_image_model(found, Path(folder))
+        optimized = add(ImageModel.load(copy))
+        registered = models.register(
+            optimized.path,
+            found.name,
+            tags=found.tags,
+            properties={**found.properties, "optimized_from": found.id},
+            description=found.description,
+            run_id=found.run_id,
+        )
+        _show(terminal, optimized, **announce(terminal, registered))
+
+
+def _optimized(
+    terminal: Terminal, loaded: ImageModel, images: Path, max_accuracy_drop: float
+) -> ImageModel:
+    from calotype.images.image_directory import ImageDirectory
     from calotype.scoring.optimize import add_int8, add_measurements
 
-    with ImageDirectory.open(calibration, progress=terminal.progress) as directory:
+    with ImageDirectory.open(images, progress=terminal.progress) as directory:
         optimized = add_int8(
-            ImageModel.load(model),
-            directory,
-            max_accuracy_drop=max_accuracy_drop,
-            progress=terminal.progress,
+            loaded, directory, max_accuracy_drop=max_accuracy_drop, progress=terminal.progress
         )
-        _show(terminal, add_measurements(optimized, directory))
+        return add_measurements(optimized, directory)
 
 
-def _show(terminal: Terminal, loaded: ImageModel) -> None:
+def _show(terminal: Terminal, loaded: ImageModel, **more: Any) -> None:
     document = {
+        **more,
         "path": str(loaded.path),
         "digest": loaded.digest,
         **loaded.description.model_dump(mode="json"),
@@ -178,7 +236,3 @@ def _render(console: Console, loaded: ImageModel) -> None:
 
 def _number(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
-
-
-for one in (import_, inspect, optimize):
-    model.add_command(one)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.references import model_path, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,18 +25,21 @@ _SHOWN = 10
         "calotype score --model MODEL --images photos/ --out scored",
         "calotype score --model imagenet --images cat.jpg --out scored",
         "calotype score --model MODEL --images big.tar --out scored --resume",
+        "calotype score --model flowers:2 --images dataset:flowers-test --out scored",
     )
 )
 @click.option(
     "--model",
     required=True,
-    help="A model folder, a .calotype or .onnx file of one, or 'imagenet': 1,000 everyday things.",
+    help="A model folder, a .calotype or .onnx file of one, NAME[:VERSION] of the workspace, or "
+    "'imagenet': 1,000 everyday things.",
 )
 @click.option(
     "--images",
     required=True,
     type=click.Path(path_type=Path),
-    help="An image directory, a folder, an archive or one image.",
+    help="An image directory, a folder, an archive, one image, or [dataset:]NAME[:VERSION] of the "
+    "workspace.",
 )
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The scored dataset to write."
@@ -93,6 +98,7 @@ _SHOWN = 10
     show_default=True,
     help="Where the work is done.",
 )
+@workspace_option
 def score(
     terminal: Terminal,
     model: str,
@@ -113,8 +119,9 @@ def score(
     from calotype.scoring.score import score as run_score
     from calotype.scoring.scorer import Scorer
 
+    source = source_path(images, terminal)
     scorer = Scorer(
-        model,
+        model_path(model),
         precision,
         threads,
         exact_decode=exact_decode,
@@ -124,7 +131,7 @@ def score(
     )
     result = run_score(
         scorer,
-        images,
+        source,
         out,
         schema_check=schema_check,
         on_error=on_error,

@@ -17,7 +17,9 @@ from click.core import ParameterSource
 
 from calotype import errors
 from calotype.cli.options import PATH, parameter_options
+from calotype.cli.references import model_folder, model_path
 from calotype.cli.terminal import Terminal, command, examples, facts
+from calotype.cli.workspace_option import workspace_option
 from calotype.serving.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -41,11 +43,15 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
 )
 @click.option(
     "--model",
-    help="An image model ('imagenet' for 1,000 everyday things), an .onnx file of any kind, or a "
-    "scikit-learn model as .skops.",
+    help="An image model ('imagenet' for 1,000 everyday things), an .onnx file of any kind, a "
+    "scikit-learn model as .skops, or NAME[:VERSION] of the workspace.",
 )
 @click.option("--entry-script", type=PATH, help="A score.py with init() and run().")
-@click.option("--model-dir", type=PATH, help="What the script finds as AZUREML_MODEL_DIR.")
+@click.option(
+    "--model-dir",
+    type=PATH,
+    help="What the script finds as AZUREML_MODEL_DIR; NAME[:VERSION] of the workspace, too.",
+)
 @click.option(
     "--source-directory", type=PATH, help="Where its imports begin.  [default: its own folder]"
 )
@@ -127,6 +133,7 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
     metavar="LIST",
     help="Names of JSON fields whose values are not kept, such as name,birth_date.",
 )
+@workspace_option
 @click.option("--check", is_flag=True, help="Start, check the service as its callers see it, end.")
 @parameter_options(ServiceSettings)
 def serve(
@@ -197,9 +204,10 @@ def serve(
         reload=reload,
     )
     if entry_script is None:
-        deployment = _of_model(deployment, model or "", allow_pickle=allow_pickle)
+        deployment = _of_model(deployment, model_path(model or ""), allow_pickle=allow_pickle)
     else:
-        deployment = _of_script(deployment, entry_script, source_directory, model_dir)
+        folder = model_folder(model_dir) if model_dir is not None else None
+        deployment = _of_script(deployment, entry_script, source_directory, folder)
     if deployment.kind != "image":
         _refuse(_OF_IMAGE_MODELS, "belongs to image models.")
 

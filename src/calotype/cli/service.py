@@ -27,6 +27,12 @@ COMMANDS = {
     "rollback": ("service_traffic:rollback", "Undo the last change, or a roll-out."),
     "metrics": ("telemetry:metrics", "Show its requests, failures and times by minute."),
     "drift": ("telemetry:drift", "Show whether its predictions change."),
+    "submit": ("batch:submit", "Send a folder of images through a batch service."),
+    "jobs": ("batch:jobs", "List batch jobs."),
+    "job": ("batch:job", "Show a batch job; wait for it with --wait."),
+    "job-logs": ("batch:job_logs", "Show what a batch job and its script said."),
+    "cancel-job": ("batch:cancel_job", "End a batch job; what is done stays."),
+    "resume-job": ("batch:resume_job", "Go on with a batch job where it stopped."),
     "client": ("service_client:client", "Write a client of it in one of seven languages."),
     "check": ("service_client:check", "Call it as its clients do, and say what they stumble over."),
 }

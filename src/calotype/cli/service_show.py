@@ -74,9 +74,7 @@ def list_(
 
 
 def _runs(service: Service, model: str | None) -> bool:
-    return model is None or any(
-        model in (used, used.rpartition(":")[0]) for used in service.models
-    )
+    return model is None or any(model in (used, used.rpartition(":")[0]) for used in service.models)
 
 
 def _has_all(values: dict[str, str], wanted: tuple[str, ...]) -> bool:
@@ -199,8 +197,10 @@ def _render(console: Console, document: dict[str, Any]) -> None:
 def render_versions(console: Console, document: dict[str, Any], *, always: bool = False) -> None:
     """Draw the versions of a service, when they tell more than the service itself does."""
     versions = document["versions"]
-    faulty = any(one["error"] or one["serving_revision"] != one["wanted_revision"] for one in versions)
-    if len(versions) < 2 and not faulty and not always:
+    is_faulty = any(
+        one["error"] or one["serving_revision"] != one["wanted_revision"] for one in versions
+    )
+    if len(versions) < 2 and not is_faulty and not always:
         return
     rows = [
         (
@@ -226,9 +226,10 @@ def _problem(version: dict[str, Any]) -> str:
     if version["error"]:
         return str(version["error"]["message"])
     rollout = version["rollout"]
-    return f"roll-out: {rollout.get('state', 'in progress')}" if rollout else ""
+    if not rollout:
+        return ""
+    return ", ".join(filter(None, [f"roll-out: {rollout['state']}", rollout["reason"]]))
 
 
 def _pairs(values: dict[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
-

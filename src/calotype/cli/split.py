@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calotype.cli.options import PATH
+from calotype.cli.references import source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +43,7 @@ _CATEGORIES_SHOWN = 20
     show_default=True,
     help="Keep the proportions of the categories.",
 )
+@workspace_option
 def split(
     terminal: Terminal,
     directory: Path,
@@ -52,13 +55,15 @@ def split(
 ) -> None:
     """Split the image DIRECTORY at random into OUT1 and OUT2.
 
+    DIRECTORY is a folder, or [dataset:]NAME[:VERSION] of one in the workspace.
+
     No image is copied. The same seed gives the same split everywhere.
     """
     from calotype.images.image_directory import ImageDirectory
     from calotype.images.split import split as run_split
 
     both = run_split(
-        ImageDirectory.load(directory),
+        ImageDirectory.load(source_path(directory, terminal)),
         out1,
         out2,
         fraction=fraction,

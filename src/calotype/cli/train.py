@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calotype.cli.options import parameter_options
+from calotype.cli.references import announce, register_option, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
 from calotype.training.parameters import Network, TrainingParameters
 
 if TYPE_CHECKING:
@@ -26,10 +28,16 @@ if TYPE_CHECKING:
         "calotype train --train images1 --validation images2 --out MODEL --max-minutes 30 "
         "--epochs 100",
         "calotype train --train images1 --validation images2 --out MODEL --resume",
+        "calotype train --train dataset:train --validation dataset:validation --out MODEL "
+        "--register flowers",
     )
 )
 @click.option(
-    "--train", "training", required=True, type=click.Path(path_type=Path), help="Labelled images."
+    "--train",
+    "training",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Labelled images, or [dataset:]NAME[:VERSION] of the workspace.",
 )
 @click.option(
     "--validation", required=True, type=click.Path(path_type=Path), help="To choose the best epoch."
@@ -60,6 +68,8 @@ if TYPE_CHECKING:
     help="Processes that share each batch.",
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted or killed.")
+@register_option("the model")
+@workspace_option
 @parameter_options(TrainingParameters, names={"random_seed": "seed"})
 def train(
     terminal: Terminal,
@@ -71,6 +81,7 @@ def train(
     transformation: Path | None,
     processes: int,
     resume: bool,
+    register: str | None,
     **parameters: Any,
 ) -> None:
     """Train an image model.
@@ -89,10 +100,12 @@ def train(
     from calotype.training.train import train as run_training
 
     checked = TrainingParameters.of(parameters)
+    models = current_workspace(make=True).models if register else None
+    learn_from, check_with = source_path(training, terminal), source_path(validation, terminal)
     weights = pretrained if pretrained in ("auto", "none") else Path(pretrained)
     with (
-        ImageDirectory.open(training, progress=terminal.progress) as learn,
-        ImageDirectory.open(validation, progress=terminal.progress) as check,
+        ImageDirectory.open(learn_from, progress=terminal.progress) as learn,
+        ImageDirectory.open(check_with, progress=terminal.progress) as check,
     ):
         trained = run_training(
             Network(architecture=architecture, pretrained=weights),
@@ -106,9 +119,12 @@ def train(
             listeners=Listeners(terminal.progress),
         )
         trained = finish(trained, check, progress=terminal.progress)
+    is_interrupted = trained.description.training["stopped"] == "interrupt"
     document = {"path": str(trained.path), **trained.description.model_dump(mode="json")}
+    if register and models is not None and not is_interrupted:
+        document |= announce(terminal, models.register(trained.path, register))
     terminal.show(document, lambda console: _render(console, trained))
-    if trained.description.training["stopped"] == "interrupt":
+    if is_interrupted:
         raise KeyboardInterrupt  # the model is there; --resume makes the rest of it
 
 

@@ -60,6 +60,13 @@ class VersionCounts:
         self.latencies[bisect_left(BOUNDS_MS, elapsed_ms)] += 1
         self.total_ms += elapsed_ms
 
+    def forget(self) -> None:
+        """Note that one which nobody has begun goes to another replica."""
+        now_s = time.monotonic()
+        self._busy_s += self.in_flight * (now_s - self._since_s)
+        self._since_s = now_s
+        self.in_flight -= 1
+
     def refuse(self, status: int) -> None:
         """Note that no replica could take one."""
         self.statuses[status] += 1

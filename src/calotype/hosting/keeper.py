@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -31,7 +32,7 @@ from calotype.workspace.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
-_LINGERS_S: Final = 5.0  # without anything to keep
+_LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
 
 
@@ -74,7 +75,8 @@ class Keeper:
                 if self._is_at_its_end():
                     break
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), _LOOK_EVERY_S)
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._bell.wait()
         finally:
             commands.close()
             await self._close()
@@ -255,6 +257,7 @@ def main() -> None:
     from calotype.serving.server import run
 
     root = Path(sys.argv[1])
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, if it ever does
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

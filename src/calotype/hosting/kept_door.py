@@ -58,11 +58,16 @@ class KeptDoor:
         self._starts = 0
         self._started_s = 0.0
         self._is_wanted = False
+        self._keeping = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self.uris = Uris()
 
     async def keep(self, *, is_up: bool | None) -> None:
         """Start it when it is wanted and does not run; end it when it is not wanted."""
+        async with self._keeping:
+            await self._keep(is_up)
+
+    async def _keep(self, is_up: bool | None) -> None:
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
         if self._process is not None and self._process.poll() is not None:
             self._process = None
@@ -130,22 +135,26 @@ class KeptDoor:
 
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
-        if not self.is_running:
+        process = self._process
+        is_ours = process is not None and process.poll() is None  # it may have no lock yet
+        if not self.is_running and not is_ours:
             return
-        pid = locks.facts(self._layout.front_door_lock).get("pid")
-        if not isinstance(pid, int):
+        facts = locks.facts(self._layout.front_door_lock) if self.is_running else {}
+        pid = facts.get("pid") or (process.pid if process is not None else 0)
+        if not pid:
             return
         _signal(pid, signal.SIGTERM)
         deadline_s = time.monotonic() + _LEAVES_WITHIN_S
-        while self.is_running and time.monotonic() < deadline_s:
+        while self._is_alive() and time.monotonic() < deadline_s:
             await asyncio.sleep(0.05)
-        if self.is_running:
+        if self._is_alive():
             _signal(pid, signal.SIGKILL)
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
-            self._process = None
+        self._process = None
         for path in (self._layout.front_door_lock, self._layout.front_door_socket):
             path.unlink(missing_ok=True)
+
+    def _is_alive(self) -> bool:
+        return self.is_running or (self._process is not None and self._process.poll() is None)
 
     # What it passes on
 

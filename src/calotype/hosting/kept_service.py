@@ -105,7 +105,8 @@ class KeptService:
                 self._rounds += 1
                 self._reconciled.notify_all()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), self._rest_s())
+                async with asyncio.timeout(self._rest_s()):
+                    await self._bell.wait()
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
@@ -117,7 +118,10 @@ class KeptService:
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
             return
-        self._listen(record)
+        if self.versions and all(kept.is_hopeless for kept in self.versions.values()):
+            self._stop_listening()  # callers would wait for ever
+        else:
+            self._listen(record)
         for name in self.versions.keys() - {version.name for version in record.versions}:
             self._drop(name)
         for version in record.versions:

@@ -67,9 +67,10 @@ class KeptVersion:
         self._bury(version)
         wanted = (version.wanted_revision, self._service.shape)
         count = self._count(version.wanted.runtime)
-        self._shortage = self._service.trouble or capacity.shortage(version.wanted.runtime)
+        self._shortage = capacity.shortage(version.wanted.runtime)
+        trouble = self._shortage or self._service.trouble
         old = self.serving
-        if self._failed is None and not self._shortage:
+        if self._failed is None and not trouble:
             if await self._bring(wanted, count):
                 await self._switch(wanted, version)
                 old = None
@@ -257,6 +258,12 @@ class KeptVersion:
         task.add_done_callback(self._tasks.discard)
 
     @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing answers, and nothing will until the record changes."""
+        is_over = self._failed is not None or bool(self._shortage)
+        return is_over and not any(one.is_live for one in self.replicas)
+
+    @property
     def next_try_s(self) -> float:
         """When something may be tried again, on the monotonic clock."""
         return self._next_try_s
@@ -269,22 +276,23 @@ class KeptVersion:
         """Return how it is, and why not better."""
         serves = any(self.is_ready(one) for one in self.replicas)
         shape = self._service.shape
-        is_over = self._failed is not None or bool(self._shortage)
+        shortage = self._shortage or self._service.trouble
+        is_over = self._failed is not None or bool(shortage)
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
         if serves:
-            trouble = self._failed or (self._short() if self._shortage else None)
+            trouble = self._failed or (self._short(shortage) if shortage else None)
             return ("Transitioning" if is_changing else "Healthy"), trouble
         if self._failed is not None:
             return ("Failed" if version.serving_revision is None else "Unhealthy"), self._failed
-        if self._shortage:
-            return "Unschedulable", self._short()
+        if shortage:
+            return "Unschedulable", self._short(shortage)
         if version.serving_revision is None or not self._failures:
             return "Transitioning", self._trouble
         return "Unhealthy", self._trouble
 
-    def _short(self) -> Fault:
-        if self._trouble is None or self._trouble["message"] != self._shortage:
-            self._trouble = fault(self._shortage)
+    def _short(self, shortage: str) -> Fault:
+        if self._trouble is None or self._trouble["message"] != shortage:
+            self._trouble = fault(shortage)
         return self._trouble
 
     def revisions_in_use(self, version: Version) -> set[int]:

@@ -33,12 +33,12 @@ from calotype.hosting.history import History
 from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.hosting.warm_up import warm_up
+from calotype.hosting.wire_server import WireServer
 from calotype.serving.front import Front, FrontSettings
 from calotype.serving.journal import Journal, JournalHandler
 from calotype.serving.metrics import Meter
 
 if TYPE_CHECKING:
-    from calotype.hosting.wire_server import WireServer
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 1.0
@@ -120,7 +120,8 @@ class Replica:
                     self._fail(error)
                     code = FAILED
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._asked.wait(), _LAST_QUESTION_S)
+                        async with asyncio.timeout(_LAST_QUESTION_S):
+                            await self._asked.wait()
                 else:
                     await told
         finally:
@@ -143,7 +144,8 @@ class Replica:
         await self._front.start_service()
         await warm_up(self._service, Path(plan.log))
         app = hosted_service.app_of(plan, self._front, self._journal)
-        self._wire = await _wire_server(app, Path(plan.wire), self._journal)
+        self._wire = WireServer(app, Path(plan.wire), self._journal)
+        await self._wire.start()
         if plan.history:
             self._history = History(
                 Path(plan.history), version=plan.version, replica=plan.replica, meter=self._meter
@@ -264,17 +266,6 @@ class Replica:
                 tried_s = now_s
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(start_keeper, lock.parent.parent)
-
-
-async def _wire_server(app: Any, path: Path, journal: Journal) -> WireServer | None:
-    try:
-        from calotype.hosting.wire_server import WireServer
-    except ImportError:  # TODO: the front door's branch
-        return None
-    path.unlink(missing_ok=True)
-    server = WireServer(app, path, journal)
-    await server.start()
-    return server
 
 
 def main() -> None:

@@ -65,6 +65,23 @@ class ImageReader:
             raise self._changed(entry.path, "a file of other content")
         return data
 
+    def own_file(self, entry: ImageEntry) -> Path | None:
+        """Return the file that is this image and nothing else; None for one inside a container.
+
+        Raises:
+            UnreadableFile: the file is missing or has changed since the directory was made.
+        """
+        if entry.container is not None:
+            return None
+        path = self._root / entry.path
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise self._changed(entry.path, error.strerror or "an I/O error") from error
+        if size != entry.bytes:
+            raise self._changed(entry.path, "a file of another size")
+        return path.absolute()
+
     def _read_file(self, entry: ImageEntry) -> bytes:
         descriptor = os.open(f"{self._root}/{entry.path}", OPEN_FLAGS)
         try:

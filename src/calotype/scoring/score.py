@@ -93,7 +93,7 @@ def score(
             format=format,
             part_s=part_s,
         )
-        refused = _refused(directory, on_error)
+        refused = refused_files(directory, on_error)
         finished = _take_up(writer, out, _identity(scorer, directory, format), resume=resume)
         if finished is not None:
             return ScoreResult(out, finished, was_complete=True)
@@ -101,7 +101,7 @@ def score(
         return ScoreResult(out, writer.finish(refused=refused))
 
 
-def _refused(directory: ImageDirectory, on_error: OnError) -> list[dict[str, Any]]:
+def refused_files(directory: ImageDirectory, on_error: OnError) -> list[dict[str, Any]]:
     """Return the files of a plain source that have an image's name and are none, or too large.
 
     An image directory has reported them when it was made; a folder or an archive that is scored

@@ -308,9 +308,7 @@ class ScoringApp:
 
     async def _metrics(self, request: Request, receive: Receive) -> Answer:
         _check_is_read(request)
-        # A proxy on this machine brings callers of others.
-        is_passed_on = any(name in _SAID_BY_PROXIES for name, _ in request.headers)
-        if is_passed_on or not _LOOPBACK.match(request.client):
+        if not is_from_here(request):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")
@@ -325,6 +323,12 @@ class ScoringApp:
 
 class _Gone(Exception):
     """The caller left before the request was whole."""
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a request comes from this machine, and not through a proxy on it."""
+    is_passed_on = any(name in _SAID_BY_PROXIES for name, _ in request.headers)
+    return not is_passed_on and _LOOPBACK.match(request.client) is not None
 
 
 def _check_is_read(request: Request) -> None:

@@ -158,15 +158,12 @@ class GuardedProtocol(HttpConnection):
         if version not in ("1.1", "1.0"):
             raise Refusal(505, "This service speaks HTTP/1.1 and HTTP/1.0.")
         scope = self._make_scope(method, version)
-        cycle = Cycle(
+        cycle = self.make_cycle(
             scope,
-            self,
-            self.transport,
-            self.flow,
             keep_alive=version == "1.1"
             and parser.should_keep_alive()
             and not self.guard.is_leaving,
-            waits_for_continue=self.expect_100_continue and version == "1.1",
+            waits=self.expect_100_continue and version == "1.1",
         )
         scope["extensions"] = {"calotype.connection": cycle}
         self._awaits = Awaits.BODY
@@ -179,6 +176,18 @@ class GuardedProtocol(HttpConnection):
         else:
             self._queue.append((cycle, scope))
             self.flow.pause_reading()
+
+    def make_cycle(self, scope: dict[str, Any], *, keep_alive: bool, waits: bool) -> Cycle:
+        """Return what carries a request and its answer.
+
+        Args:
+            scope: of the request.
+            keep_alive: whether the caller wants to go on.
+            waits: whether the caller sends the body only when asked to.
+        """
+        return Cycle(
+            scope, self, self.transport, self.flow, keep_alive=keep_alive, waits_for_continue=waits
+        )
 
     def _make_scope(self, method: str, version: str) -> dict[str, Any]:
         raw_path, query = _split_url(self.url)

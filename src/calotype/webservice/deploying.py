@@ -19,7 +19,7 @@ from calotype.webservice.instance_configuration import InstanceConfiguration
 from calotype.webservice.model import Model
 from calotype.webservice.replicated_configuration import ReplicatedConfiguration
 from calotype.workspace.service_settings import Inference, RuntimeSettings
-from calotype.workspace.services import ONLY_VERSION
+from calotype.workspace.services import ONLY_VERSION, Revision
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,13 +48,30 @@ def deploy(
     if inference_config is not None:
         is_local = configuration.target == "local"
         inference = inference_config.build(workspace, is_local=is_local)
-    with told_as(not_found=ModelNotFound):
-        request = _request(workspace, name, references, inference, configuration)
-        Management(workspace).deploy(dataclasses.replace(request, overwrite=overwrite))
+    _deploy(workspace, name, references, inference, configuration, overwrite=overwrite)
     service = Webservice(workspace, name)
     if show_output:
         service.wait_for_deployment(show_output=True)
     return service
+
+
+def deploy_as(
+    workspace: Workspace,
+    name: str | None,
+    old_name: str,
+    wanted: Revision,
+    deployment_config: DeploymentConfiguration | None,
+    deployment_target: ClusterCompute | None,
+) -> Webservice:
+    """Make a service of the models and the script of another one."""
+    from calotype.webservice.webservice import Webservice
+
+    configuration = _configuration(deployment_config, deployment_target)
+    chosen = name or f"{old_name}-{configuration.target}"
+    check_service_name(chosen)
+    inference = wanted.inference.model_copy(update={"live_source": ""})
+    _deploy(workspace, chosen, wanted.models, inference, configuration)
+    return Webservice(workspace, chosen)
 
 
 def references_of(models: Sequence[Model | str] | None) -> tuple[str, ...]:
@@ -97,6 +114,20 @@ def describe(
         "deploymentConfig": deployment,
     }
     return json.dumps(told, indent=2)
+
+
+def _deploy(
+    workspace: Workspace,
+    name: str,
+    references: tuple[str, ...],
+    inference: Inference,
+    configuration: DeploymentConfiguration,
+    *,
+    overwrite: bool = False,
+) -> None:
+    with told_as(not_found=ModelNotFound):
+        request = _request(workspace, name, references, inference, configuration)
+        Management(workspace).deploy(dataclasses.replace(request, overwrite=overwrite))
 
 
 def _configuration(

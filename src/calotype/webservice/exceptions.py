@@ -74,7 +74,10 @@ def told_as(
 def _both(
     own: type[errors.CalotypeError], kind: type[CloudException]
 ) -> type[errors.CalotypeError]:
-    return type(own.__name__, (own, kind), {"__doc__": own.__doc__, "__module__": __name__})
+    if issubclass(kind, own):
+        return kind
+    bases: tuple[type, ...] = (own, kind)
+    return type(own.__name__, bases, {"__doc__": own.__doc__, "__module__": __name__})
 
 
 def _as(error: errors.CalotypeError, kind: type[errors.CalotypeError]) -> errors.CalotypeError:

@@ -57,6 +57,10 @@ class BlobFolder:
         """Return a stream of a blob."""
         return self._path(digest).open("rb")
 
+    def path(self, digest: str) -> str:
+        """Return the file of a blob."""
+        return str(self._path(digest))
+
     def all(self) -> Iterator[Blob]:
         """Give all blobs."""
         for folder in _entries(self._blobs):

@@ -93,7 +93,9 @@ def _datasets(workspace: Workspace) -> Generator[Finding]:
         try:
             dataset.check()
         except errors.CalotypeError as error:
-            yield Finding(f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action)
+            yield Finding(
+                f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action
+            )
 
 
 def _unused(workspace: Workspace, found: References) -> Generator[Finding]:

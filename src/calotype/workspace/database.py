@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from calotype import errors
-from calotype.workspace import database_errors, postgres, sqlite
+from calotype.workspace import database_errors, postgres, sqlite, tables
 from calotype.workspace.migrations import NEWEST, REVISIONS, VERSION_TABLE
 
 BUSY_TIMEOUT_MS: Final = 30_000
@@ -107,6 +107,7 @@ class Database:
 
         options = {"writes": True, "copies_tables": True}
         with self._alone(self._engine.execution_options(**options)) as connection:
+            self._refuse_others(connection)
             upgrade(connection, to=to)
         self._engine.dispose()  # the connection that copied tables has foreign keys switched off
 
@@ -160,6 +161,16 @@ class Database:
             if ours is None:
                 raise
             raise ours from error
+
+    def _refuse_others(self, connection: Connection) -> None:
+        taken = set(sqlalchemy.inspect(connection).get_table_names()) & set(tables.metadata.tables)
+        if taken and _revision(connection) is None:
+            raise errors.AlreadyExists(
+                "expected a database without tables of another program",
+                where=self.shown,
+                got=", ".join(sorted(taken)),
+                action="Use a database of its own.",
+            )
 
     def _check_known(self, revision: str) -> str:
         if revision in REVISIONS:

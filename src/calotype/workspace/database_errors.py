@@ -64,13 +64,6 @@ def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
         return errors.CannotWrite(
             "expected a database that this user may write to", where=where, got=_reason(error)
         )
-    if state == "42P07":
-        return errors.AlreadyExists(
-            "expected a database without tables of another program",
-            where=where,
-            got=_reason(error),
-            action="Use a database of its own.",
-        )
     if isinstance(error, OperationalError | InterfaceError):
         return errors.OperationFailed(
             "expected a database server that answers",

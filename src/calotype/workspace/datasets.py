@@ -14,8 +14,11 @@ import sqlalchemy
 from sqlalchemy import Connection, RowMapping
 
 from calotype import errors
+from calotype.images.convert import convert
+from calotype.images.image_directory import ImageDirectory
+from calotype.images.manifest import INFO_NAME
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import listing, tables, web_content
+from calotype.workspace import listing, tables, unpacked, web_content
 from calotype.workspace.artifacts import Tree
 from calotype.workspace.dataset import Dataset
 from calotype.workspace.dataset_sources import LocalSource, gather
@@ -198,6 +201,7 @@ class DatasetRegistry:
             self._get(connection, Reference(dataset.name, dataset.version))
             connection.execute(sqlalchemy.delete(tables.datasets).where(_is(dataset)))
             note_deleted(connection, tables.datasets, dataset.name, dataset.version)
+        self._workspace.audit.note("dataset.delete", dataset.id, origin=dataset.origin)
 
     def _get(self, connection: Connection, reference: Reference) -> Dataset:
         rows = _rows(connection, reference, limit=1)
@@ -219,8 +223,8 @@ class DatasetRegistry:
         return _Content({"kind": "reference", **document}, None, listed.files, listed.bytes)
 
     def _fetched(self, url: str, limits: FetchLimits | None, progress: Progress) -> _Content:
-        with tempfile.TemporaryDirectory(prefix=".", dir=self._workspace.place.root) as folder:
-            path = web_content.fetch(url, Path(folder), limits=limits, progress=progress)
+        with unpacked.room(self._workspace) as folder:
+            path = web_content.fetch(url, folder, limits=limits, progress=progress)
             form = LocalSource.find(path).form
             tree = self._workspace.artifacts.put(path)
         source = {"kind": "url", "form": form, "url": web_content.public_url(url)}
@@ -229,11 +233,24 @@ class DatasetRegistry:
     def _copied(self, local: LocalSource, progress: Progress) -> _Content:
         source = {"kind": "copy", **local.to_document()}
         has_workspace = self._workspace.place.root.is_relative_to(local.path)
-        if local.form != "pattern" and not has_workspace:
+        refers = local.form == "folder" and _refers_to_images(local.path)
+        if local.form != "pattern" and not has_workspace and not refers:
             return _stored(source, self._workspace.artifacts.put(local.path))
         with tempfile.TemporaryDirectory(prefix="calotype-") as folder:
-            gather(local, Path(folder), as_links=True, progress=progress)
-            return _stored(source, self._workspace.artifacts.put(Path(folder)))
+            made = Path(folder) / "files"
+            if refers:
+                convert(local.path, made, copy=True, progress=progress)
+            else:
+                made.mkdir()
+                gather(local, made, as_links=True, progress=progress)
+            return _stored(source, self._workspace.artifacts.put(made))
+
+
+def _refers_to_images(folder: Path) -> bool:
+    """Return whether this is an image directory whose images lie elsewhere."""
+    if not (folder / INFO_NAME).is_file():
+        return False
+    return ImageDirectory.load(folder).info.source.kind != "copy"
 
 
 def _stored(source: dict[str, Any], tree: Tree) -> _Content:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ import sqlalchemy
 from sqlalchemy import Connection, RowMapping
 
 from calotype import errors
+from calotype.models.image_model import ImageModel
 from calotype.workspace import tables, unpacked
 from calotype.workspace.model_kinds import check_framework, recognise
 from calotype.workspace.naming import (
@@ -234,6 +236,26 @@ class ModelRegistry:
         """
         return unpacked.path_of(self._workspace, model.artifact)
 
+    def folder_of(self, model: RegisteredModel) -> Path:
+        """Return the folder with all that was stored, as a script finds it: AZUREML_MODEL_DIR."""
+        return unpacked.folder_of(self._workspace, model.artifact)
+
+    def copy_of_image_model(self, model: RegisteredModel, folder: Path) -> Path:
+        """Write an image model into `folder`, to be changed there, and return its folder.
+
+        Raises:
+            InvalidModel: it is another kind of model (0159).
+        """
+        if model.kind != "image":
+            raise errors.InvalidModel(
+                "expected an image model",
+                where=f"model '{model.id}'",
+                got=f"one of framework {model.framework}",
+            )
+        copy = folder / model.name
+        shutil.copytree(ImageModel.load(self.path_of(model)).path, copy)
+        return copy
+
     def download(
         self, model: RegisteredModel, target: str | Path = ".", *, exist_ok: bool = False
     ) -> Path:
@@ -249,7 +271,10 @@ class ModelRegistry:
             AlreadyExists: there is one, and `exist_ok` is false (0057).
         """
         folder = model.name if model.kind == "image" else ""
-        write = unpacked.of_artifact(self._workspace, model.artifact)
+
+        def write(made: Path) -> None:
+            self.unpack(model, made)
+
         return unpacked.place(write, Path(target), folder=folder, exist_ok=exist_ok)
 
     def update(
@@ -311,6 +336,7 @@ class ModelRegistry:
             if gone.rowcount == 0:
                 raise _missing(connection, Reference(model.name, model.version))
             note_deleted(connection, tables.models, model.name, model.version)
+        self._workspace.audit.note("model.delete", model.id, artifact=model.artifact)
 
 
 def _is(model: RegisteredModel) -> sqlalchemy.ColumnElement[bool]:

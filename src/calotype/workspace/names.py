@@ -41,9 +41,10 @@ def registered_names(kind: Kind, *, workspace: str | None = None) -> list[str]:
 def _over_the_network(kind: Kind, workspace: str | None) -> list[str]:
     from calotype.workspace.opening import open_workspace
 
-    with contextlib.suppress(errors.CalotypeError), contextlib.closing(
-        open_workspace(workspace)
-    ) as opened:
+    with (
+        contextlib.suppress(errors.CalotypeError),
+        contextlib.closing(open_workspace(workspace)) as opened,
+    ):
         listed = getattr(opened, kind).list()
         return sorted({item.name for item in listed})
     return []

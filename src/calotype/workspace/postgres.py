@@ -40,4 +40,4 @@ def shown(url: str) -> str:
     """Return a URL without its password."""
     parsed = sqlalchemy.make_url(url)
     hidden = {name: value for name, value in parsed.query.items() if "password" not in name}
-    return parsed.set(query=hidden).set(password=None).render_as_string()
+    return parsed.set(query=hidden).render_as_string(hide_password=True)

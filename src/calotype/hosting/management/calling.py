@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from calotype import errors
@@ -15,6 +16,7 @@ from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 TIMEOUT_S = 80.0  # as the retired product had it
+_HOPELESS: Final = ("Failed", "Unschedulable")  # nothing of it serves
 
 
 def run(
@@ -53,12 +55,14 @@ def _send(
 ) -> Reply:
     service = workspace.services.get(name)
     observed = keeper.look(workspace, name)
-    if not observed.scoring_uri:
+    if not observed.scoring_uri or observed.state in _HOPELESS:
+        reason = (observed.error or {}).get("message", "")
         raise errors.OperationFailed(
-            "expected a service with a scoring URI",
+            "expected a service that takes requests",
             where=f"service '{name}'",
-            got=f"one that is {observed.state}",
-            action="`calotype up` starts the services of the workspace.",
+            got=f"one that is {observed.state}{f': {reason}' if reason else ''}",
+            action=f"`calotype service get-logs -n {name}` shows its log; `calotype up` starts "
+            "the services of the workspace.",
         )
     credential = credentials.credential_of(workspace, service)
     shown = {"authorization": f"Bearer {credential}"} if credential else {}

@@ -232,7 +232,7 @@ class Management:
         Args:
             name: of the service.
             version: the new one.
-            rules: see `RolloutRules`.
+            rules: of `hosting.canary.RolloutRules`.
 
         Raises:
             CalotypeError: there is no such version, or a rule is none.
@@ -384,4 +384,4 @@ class Management:
 
 
 def _rolled_out(service: Service) -> str:
-    return next((one.name for one in service.versions if one.rollout), "")
+    return next((one.name for one in service.versions if versions.is_rolled_out(one)), "")

@@ -1,0 +1,214 @@
+"""The front door: one address for all services of a workspace.
+
+    python -m calotype.hosting.front_door ROOT [--listener DESCRIPTOR]
+
+It passes requests on to replicas and answers little itself, so it outlives the keeper, and a new
+keeper finds it by its lock file. Commands come over its control socket:
+
+    routes  read the routes anew; answers when new replicas are connected
+    counts  what each version of each service has answered
+    stop    answer what was accepted, then end
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+from calotype import errors
+from calotype.hosting import control, locks
+from calotype.hosting.door_app import DoorApp
+from calotype.hosting.door_server import DoorServer
+from calotype.hosting.door_table import DoorTable
+from calotype.hosting.layout import Layout
+from calotype.hosting.passage import Passages
+from calotype.hosting.routes import Routes
+from calotype.hosting.token_endpoint import TokenEndpoint
+from calotype.serving.guard import Guard
+from calotype.serving.journal import Journal, JournalHandler
+from calotype.serving.server import run
+from calotype.serving.settings import ServiceSettings
+from calotype.workspace.location import Location
+
+_MOST_CONNECTIONS: Final = 4096
+_MOST_HELD_BYTES: Final = 1 << 30
+_LOOK_EVERY_S: Final = 1.0
+_ALONE_S: Final = 60.0
+BUSY: Final = 4
+"""Exit code of a door that finds another one."""
+
+
+class FrontDoor:
+    """The front door in the running event loop.
+
+    Args:
+        location: of the workspace.
+        lock: its lock file, held.
+        listener: accepts connections; None: an own one by the routes.
+    """
+
+    def __init__(
+        self, location: Location, lock: locks.Held, listener: socket.socket | None
+    ) -> None:
+        self._layout = Layout.of(location)
+        self._lock = lock
+        self._listener = listener
+        self._journal = Journal(with_requests=False)
+        self._table = DoorTable()
+        self._tokens = TokenEndpoint(location)
+        settings = ServiceSettings(
+            name="front-door",
+            max_connections=_MOST_CONNECTIONS,
+            max_total_body_bytes=_MOST_HELD_BYTES,
+        )
+        self._guard = Guard(settings)
+        self._app = DoorApp(self._table, self._tokens, self._guard.meter, self._journal)
+        self._passages = Passages(self._table, self._journal, max_held_bytes=_MOST_HELD_BYTES)
+        self._server: DoorServer | None = None
+        self._told = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._started_at = time.time()
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told.set)
+        handler = JournalHandler(self._journal)
+        logging.getLogger("calotype").addHandler(handler)
+        self._journal.write("starting", pid=os.getpid())
+        watchers: list[asyncio.Task[None]] = []
+        try:
+            await self._follow_routes()
+            commands = await control.listen(
+                self._layout.front_door_socket,
+                {"routes": self._on_routes, "counts": self._on_counts, "stop": self._on_stop},
+            )
+            watchers = [loop.create_task(self._watch_keeper())]
+            await self._told.wait()
+            commands.close()
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await self._end()
+            logging.getLogger("calotype").removeHandler(handler)
+            self._journal.close()
+
+    async def _end(self) -> None:
+        self._journal.write("stopping")
+        if self._server is not None:
+            await self._server.close()
+        self._table.close()
+        self._tokens.close()
+        self._layout.front_door_socket.unlink(missing_ok=True)
+        self._journal.write("stopped")
+
+    async def _follow_routes(self) -> None:
+        """Pass on what the file says now, and listen where it says.
+
+        Raises:
+            CalotypeError: the file, the address or the certificate cannot be used; all stays as it
+                was, beside the services.
+        """
+        async with self._changing:
+            routes = Routes.read(self._layout.routes)
+            await self._table.change(routes)
+            self._guard.settings = self._guard.settings.model_copy(
+                update={"max_body_bytes": max(self._table.max_body_bytes, 1)}
+            )
+            if self._server is None or not self._server.suits(routes):
+                await self._listen(routes)
+
+    async def _listen(self, routes: Routes) -> None:
+        before = self._server
+        fresh = DoorServer(routes, self._guard, self._passages, self._app, journal=self._journal)
+        listener, self._listener = self._listener, None
+        if before is not None and before.is_at(routes):
+            listener = before.give_listener()
+        await fresh.start(listener)
+        self._server = fresh
+        self._app.connections = lambda: fresh.connections
+        self._lock.say(
+            {
+                "host": routes.host,
+                "port": fresh.port,
+                "tls": bool(routes.tls_certificate),
+                "state": "ready",
+                "started_at": self._started_at,
+            }
+        )
+        self._journal.write("ready", host=routes.host, port=fresh.port)
+        if before is not None:
+            await before.close()
+
+    async def _on_routes(self, _command: dict[str, Any]) -> dict[str, Any]:
+        await self._follow_routes()
+        return {
+            "waiting_for": {
+                f"{version.service}/{version.name}/{name}": link.why_not
+                for version in self._table.versions()
+                for name, link in version.links.items()
+                if not link.is_ready
+            }
+        }
+
+    async def _on_counts(self, _command: dict[str, Any]) -> dict[str, Any]:
+        services: dict[str, dict[str, Any]] = {}
+        for version in self._table.versions():
+            services.setdefault(version.service, {})[version.name] = version.to_document()
+        return {"pid": os.getpid(), "services": services}
+
+    async def _on_stop(self, _command: dict[str, Any]) -> dict[str, Any]:
+        self._told.set()
+        return {}
+
+    async def _watch_keeper(self) -> None:
+        """End when nobody keeps the services any more."""
+        seen_s = time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if locks.is_held(self._layout.keeper_lock):
+                seen_s = time.monotonic()
+            elif time.monotonic() - seen_s > _ALONE_S:
+                self._journal.write("no keeper for a minute", level="error")
+                self._told.set()
+                return
+
+
+def main() -> None:
+    """Be the front door of the workspace in the folder that the command line names."""
+    parser = argparse.ArgumentParser(prog="calotype.hosting.front_door")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--listener", type=int, default=-1)
+    arguments = parser.parse_args()
+    location = Location.read(arguments.root)
+    lock = locks.Held.take(Layout.of(location).front_door_lock)
+    if lock is None:
+        sys.exit(BUSY)
+    given = arguments.listener
+    listener = socket.socket(fileno=given) if given >= 0 else None
+
+    async def serve() -> None:
+        await FrontDoor(location, lock, listener).run()
+
+    try:
+        run(serve)
+    except errors.CalotypeError as error:
+        sys.exit(str(error))
+    except Exception:  # noqa: BLE001 - the last word of a process that nobody looks at
+        sys.exit(traceback.format_exc())
+    finally:
+        lock.release()
+
+
+if __name__ == "__main__":
+    main()

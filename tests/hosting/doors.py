@@ -1,0 +1,211 @@
+"""Starts a front door of a workspace of its own, and replicas behind it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replicas import HERE, environment, process
+
+from calotype.hosting import control, locks
+from calotype.hosting.layout import Layout
+from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
+from calotype.workspace.workspace import Workspace
+
+WAIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as a caller sees it; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.body)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that happens in another process."""
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what}: not within {WAIT_S} s"
+        time.sleep(0.01)
+
+
+@dataclass
+class Door:
+    """A front door in a process of its own, with what the keeper would do.
+
+    Attributes:
+        services: what it passes on; `tell` makes it known.
+    """
+
+    folder: Path
+    workspace: Workspace
+    layout: Layout
+    stack: ExitStack
+    services: dict[str, ServiceRoute] = field(default_factory=dict[str, ServiceRoute])
+    tls: tuple[str, str] = ("", "")
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def write(self) -> None:
+        """Write the routes."""
+        certificate, key = self.tls
+        Routes(
+            "127.0.0.1",
+            self.port,
+            tls_certificate=certificate,
+            tls_key=key,
+            services=self.services,
+        ).write(self.layout.routes)
+
+    def tell(self) -> dict[str, Any]:
+        """Make the routes known."""
+        self.write()
+        return control.ask(self.layout.front_door_socket, "routes")
+
+    def start(self, *, descriptor: int | None = None) -> None:
+        """Start the process, as the keeper does."""
+        more = [] if descriptor is None else ["--listener", str(descriptor)]
+        root = str(self.workspace.place.root)
+        with self.layout.front_door_log.open("ab") as log:
+            self.process = self.stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "calotype.hosting.front_door", root, *more],
+                    env=environment(),
+                    stderr=log,
+                    pass_fds=() if descriptor is None else (descriptor,),
+                )
+            )
+        self.stack.callback(self.process.kill)
+        until(lambda: self._is_ready(self.process), "the front door")
+        self.port = locks.facts(self.layout.front_door_lock)["port"]
+
+    def _is_ready(self, process: subprocess.Popen[bytes] | None) -> bool:
+        assert process is not None
+        assert process.poll() is None, self.log()
+        facts = locks.facts(self.layout.front_door_lock)
+        is_said = facts.get("pid") == process.pid and facts.get("state") == "ready"
+        return is_said and self.layout.front_door_socket.exists()
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self.layout.front_door_log.read_text()
+
+    def counts(self, service: str, version: str = "default") -> dict[str, Any]:
+        """Return what it has counted."""
+        answer = control.ask(self.layout.front_door_socket, "counts")
+        return answer["services"][service][version]
+
+    def wire(self, replica: str) -> str:
+        """Return the socket of a replica."""
+        return str(self.layout.replica_wire(replica))
+
+    def small_replica(self, replica: str) -> subprocess.Popen[str]:
+        """Start a replica with a few lines of an app."""
+        path = self.wire(replica)
+        return self.stack.enter_context(process(HERE / "small_replica.py", path))
+
+    def script_replica(
+        self, replica: str, script: str, settings: Mapping[str, Any], **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start a replica with an entry script."""
+        file = self.folder / f"{replica}.py"
+        file.write_text(script)
+        name = settings["name"]
+        said = {
+            "socket": self.wire(replica),
+            "script": str(file),
+            "settings": {"path_prefix": f"/api/v1/service/{name}", **settings},
+            **more,
+        }
+        started = process(HERE / "app_replica.py", json.dumps(said))
+        return self.stack.enter_context(started)
+
+    def route(self, *replicas: str, **values: Any) -> VersionRoute:
+        """Return the route to replicas."""
+        return VersionRoute({name: self.wire(name) for name in replicas}, **values)
+
+    def connection(self, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
+        """Return a connection for several requests."""
+        if context is not None:
+            return http.client.HTTPSConnection(
+                "localhost", self.port, timeout=WAIT_S, context=context
+            )
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+    ) -> Reply:
+        """Send one request over a connection of its own."""
+        with closing(self.connection(context)) as connection:
+            return ask_over(connection, method, path, body, headers)
+
+    def connect(self) -> socket.socket:
+        """Open a connection for bytes that no library would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)
+
+
+def ask_over(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """Send one request over an open connection."""
+    connection.request(method, path, body, dict(headers or {}))
+    answer = connection.getresponse()
+    named = {name.lower(): value for name, value in answer.getheaders()}
+    return Reply(answer.status, named, answer.read())
+
+
+@contextmanager
+def door() -> Generator[Door]:
+    """Give a door that is not started, in a folder with a short name; it ends at the end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="door-") as name,
+        pytest.MonkeyPatch.context() as patch,
+        ExitStack() as stack,
+    ):
+        patch.setattr(tempfile, "tempdir", name)  # where the sockets are
+        patch.setitem(os.environ, "TMPDIR", name)
+        workspace = Workspace.create("doors", Path(name))
+        stack.callback(workspace.close)
+        yield Door(Path(name), workspace, Layout.of(workspace.place), stack)
+
+
+def check_error(reply: Reply, status: int) -> str:
+    """Check that an answer is an error as the contract has it; return its message."""
+    assert reply.status == status, reply.body
+    assert reply.headers["content-type"] == "application/json"
+    document = reply.json
+    assert set(document) == {"status_code", "message", "request_id"}
+    assert document["status_code"] == status
+    assert document["request_id"] == reply.headers["x-request-id"]
+    return document["message"]

@@ -1,0 +1,93 @@
+"""Whoever dies: services go on, somebody takes over, and states are true."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from hosted import ECHO, Hosted, is_listening, until
+
+from calotype.hosting import keeping, locks
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def until_kept_by_another(hosted: Hosted, before: int, *, limit_s: float) -> None:
+    until(lambda: hosted.keeper() not in (None, before), "another keeper", limit_s=limit_s)
+
+
+def test_the_standby_takes_over_and_adopts_what_runs(hosted: Hosted) -> None:
+    hosted.add("echo")
+    pid = hosted.until_state("echo", "Healthy").replicas[0].pid
+    keeper = hosted.keeper()
+    assert keeper is not None
+    kill(keeper)
+    assert hosted.score("echo")[0] == 200
+    until_kept_by_another(hosted, keeper, limit_s=5)
+    seen = hosted.until_state("echo", "Healthy", limit_s=5)
+    assert [one.pid for one in seen.replicas] == [pid]
+    hosted.update("echo", ECHO.replace("1", "2"))  # with the listening socket of the old one
+    hosted.until_state("echo", "Healthy")
+    assert hosted.score("echo")[1]["revision"] == 2
+
+
+def test_without_keeper_and_standby_a_replica_brings_one_back(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    keeper = hosted.keeper()
+    assert keeper is not None
+    for pid in [*hosted.pids("hosting.standby"), keeper]:
+        kill(pid)
+    assert hosted.score("echo")[0] == 200
+    until_kept_by_another(hosted, keeper, limit_s=10)
+    hosted.until_state("echo", "Healthy", limit_s=5)
+
+
+def test_a_replica_that_crashes_is_replaced_at_the_same_address(hosted: Hosted) -> None:
+    hosted.add("echo")
+    before = hosted.until_state("echo", "Healthy").replicas[0].pid
+    kill(before)
+    hosted.until("echo", lambda seen: all(one.pid != before for one in seen.replicas), "it is gone")
+    seen = hosted.until_state("echo", "Healthy")
+    assert seen.replicas[0].pid != before
+    assert hosted.score("echo")[0] == 200  # perhaps after waiting in the socket's own queue
+
+
+def test_a_replica_that_hangs_is_unhealthy_and_then_replaced(hosted: Hosted) -> None:
+    hosted.add("echo", probe_period_s=0.3, probe_timeout_s=0.3, probe_failure_threshold=2)
+    before = hosted.until_state("echo", "Healthy").replicas[0].pid
+    os.kill(before, signal.SIGSTOP)
+    hosted.until_state("echo", "Unhealthy")
+    hosted.until_state("echo", "Healthy")
+    assert hosted.observe("echo").replicas[0].pid != before
+
+
+def test_after_a_power_failure_up_brings_all_back(hosted: Hosted) -> None:
+    hosted.add("one")
+    hosted.add("two", target="instance")
+    ports = [hosted.port(name) for name in ("one", "two")]
+    for name in ("one", "two"):
+        hosted.until_state(name, "Healthy")
+    hosted.kill_all()
+    assert locks.facts(hosted.layout.keeper_lock)["pid"]  # what is left lies
+    until(lambda: not any(map(is_listening, ports)), "the sockets are closed")
+    keeping.up(hosted.workspace)
+    for name in ("one", "two"):
+        hosted.until_state(name, "Healthy")
+        assert hosted.score(name)[0] == 200
+    assert [hosted.port(name) for name in ("one", "two")] == ports
+    keeping.down(hosted.workspace)
+    hosted.until_gone()
+    assert hosted.observe("one").state == "Unhealthy"
+    assert {one["state"] for one in keeping.status(hosted.workspace)["services"]} == {"Unhealthy"}
+
+
+def test_workers_that_are_killed_come_back(hosted: Hosted) -> None:
+    hosted.add("echo", workers=2)
+    hosted.until_state("echo", "Healthy")
+    for pid in hosted.pids("serving.entry.fork_server"):
+        kill(pid)
+    until(lambda: hosted.answers("echo"), "the workers are back", limit_s=10)
+    hosted.until_state("echo", "Healthy", limit_s=10)

@@ -1,0 +1,128 @@
+"""Services from their record to their end: start, update, failure, deletion."""
+
+from __future__ import annotations
+
+import os
+
+from hosted import ECHO, Hosted, is_listening
+
+RAISES = (
+    "def init():\n    raise ValueError('no such weights')\n\n\ndef run(data):\n    return data\n"
+)
+SLOW = "import time\n\n\ndef init():\n    time.sleep(1.5)\n\n\ndef run(data):\n    return 'slow'\n"
+SAMPLE_FAILS = """
+from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
+from inference_schema.schema_decorators import input_schema
+
+
+def init():
+    pass
+
+
+@input_schema("data", StandardPythonParameterType([1.0]))
+def run(data):
+    raise RuntimeError("the first request shows it")
+"""
+
+
+def test_a_service_answers_and_leaves_nothing_when_deleted(hosted: Hosted) -> None:
+    hosted.add("echo")
+    seen = hosted.until_state("echo", "Healthy")
+    assert seen.scoring_uri == f"http://127.0.0.1:{hosted.port('echo')}/score"
+    assert [one.state for one in seen.replicas] == ["ready"]
+    assert hosted.score("echo", 5) == (200, {"revision": 1, "data": '{"data": 5}'})
+    record = hosted.workspace.services.get("echo")
+    assert (record.state, record.version().serving_revision) == ("Healthy", 1)
+    port = hosted.port("echo")
+
+    hosted.delete("echo")
+    hosted.until_gone()
+    assert not is_listening(port)
+    assert not hosted.layout.service("echo").exists()
+    assert list(hosted.layout.sockets.iterdir()) == []
+
+
+def test_an_update_keeps_address_and_replaces_the_script(hosted: Hosted) -> None:
+    hosted.add("echo")
+    port = hosted.port("echo")
+    hosted.until_state("echo", "Healthy")
+    hosted.update("echo", ECHO.replace("1", "2"))
+    assert hosted.observe("echo").state == "Transitioning"
+    hosted.until_state("echo", "Healthy")
+    assert hosted.port("echo") == port
+    assert hosted.score("echo")[1]["revision"] == 2
+    hosted.until("echo", lambda seen: len(seen.replicas) == 1, "the old replica has left")
+    folders = hosted.layout.service("echo") / "revisions"
+    hosted.until("echo", lambda _: os.listdir(folders) == ["default-2"], "old files are removed")
+
+
+def test_a_failed_update_keeps_the_old_one_and_tells_why(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    hosted.update("echo", RAISES)
+    seen = hosted.until("echo", lambda seen: seen.versions["default"].error, "the failure is told")
+    version = seen.versions["default"]
+    assert seen.state == "Healthy"
+    assert (version.wanted_revision, version.serving_revision) == (2, 1)
+    assert version.error is not None
+    assert "no such weights" in version.error["trace"]
+    assert hosted.score("echo")[1]["revision"] == 1
+    hosted.update("echo", ECHO.replace("1", "3"))
+    hosted.until("echo", lambda seen: seen.versions["default"].serving_revision == 3, "the next")
+    assert hosted.observe("echo").versions["default"].error is None
+
+
+def test_a_failed_start_is_failed_with_trace_log_and_listing(hosted: Hosted) -> None:
+    hosted.add("broken", RAISES)
+    seen = hosted.until_state("broken", "Failed")
+    assert seen.error is not None
+    assert "ValueError" in seen.error["trace"]
+    assert "source/score.py" in seen.error["files"]
+    with open(seen.error["log"]) as log:
+        assert "no such weights" in log.read()
+    assert seen.replicas == ()
+    assert not is_listening(hosted.port("broken"))
+
+
+def test_a_sample_on_which_run_raises_fails_the_start(hosted: Hosted) -> None:
+    hosted.add("sample", SAMPLE_FAILS)
+    seen = hosted.until_state("sample", "Failed")
+    assert seen.error is not None
+    assert "the first request shows it" in seen.error["trace"]
+
+
+def test_new_keys_count_at_once_without_a_new_process(hosted: Hosted) -> None:
+    hosted.add("locked", access={"auth": "none"})
+    before = hosted.until_state("locked", "Healthy").replicas[0].pid
+    access = hosted.workspace.services.get("locked").access
+    hosted.change("locked", access=access.model_copy(update={"auth": "key"}))
+    assert hosted.score("locked")[0] == 401
+    key = hosted.credentials("locked").primary_key
+    assert hosted.score("locked", Authorization=f"Bearer {key}")[0] == 200
+    assert [one.pid for one in hosted.observe("locked").replicas] == [before]
+
+
+def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
+    hosted.add("slow", SLOW)
+    assert hosted.observe("slow").state == "Transitioning"
+    hosted.until_state("slow", "Healthy")
+    hosted.change("slow", desired="stopped")
+    seen = hosted.until_state("slow", "Unhealthy")
+    hosted.until("slow", lambda seen: not seen.replicas, "its process ends")
+    assert seen.error is not None
+    hosted.change("slow", desired="running")
+    hosted.until_state("slow", "Healthy")
+
+
+def test_a_service_of_a_folder_reloads_its_script(hosted: Hosted) -> None:
+    from calotype.hosting import keeping
+
+    folder = hosted.folder / "live"
+    folder.mkdir()
+    (folder / "score.py").write_text(ECHO)
+    hosted.add("live", live_source=str(folder))
+    before = hosted.until_state("live", "Healthy").replicas[0].pid
+    (folder / "score.py").write_text(ECHO.replace("1", "7"))
+    keeping.reload(hosted.workspace, "live")
+    assert hosted.score("live")[1]["revision"] == 7
+    assert [one.pid for one in hosted.observe("live").replicas] == [before]
