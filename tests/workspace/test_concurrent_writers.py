@@ -66,8 +66,8 @@ def test_eight_processes_write_at_once(shared: Workspace) -> None:
 
 
 def test_killed_writers_lose_nothing_that_was_reported(shared: Workspace) -> None:
-    start_writers(shared, writers=8, rounds=13, within_s=0.06)  # 104 kills
-    assert sum(check_reported(shared).values()) > 50
+    start_writers(shared, writers=8, rounds=7, within_s=0.06)  # 112 kills on both
+    assert sum(check_reported(shared).values()) > 30
     # The workspace goes on as if nothing had been.
     (shared.place.root / "file").write_text("content")
     before = len(shared.models.list())
