@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 from hosted import ECHO, Hosted, is_listening, until
@@ -91,3 +92,21 @@ def test_workers_that_are_killed_come_back(hosted: Hosted) -> None:
         kill(pid)
     until(lambda: hosted.answers("echo"), "the workers are back", limit_s=10)
     hosted.until_state("echo", "Healthy", limit_s=10)
+
+
+def test_when_the_workspace_is_deleted_all_ends(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    shutil.rmtree(hosted.workspace.place.root)
+    hosted.until_gone()
+
+
+def test_a_name_that_is_used_again_is_another_service(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    hosted.workspace.services.delete("echo")
+    hosted.add("echo", ECHO.replace("1", "9"))
+    hosted.until(
+        "echo", lambda seen: seen.state == "Healthy" and hosted.answers("echo"), "it answers"
+    )
+    assert hosted.score("echo")[1]["revision"] == 9

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import signal
 import threading
 from collections import Counter
 
@@ -62,6 +64,19 @@ def test_32_callers_see_no_failure_during_updates(hosted: Hosted) -> None:
                 ),
                 f"revision {number} serves",
             )
+            until(lambda number=number: callers.answers[number], f"callers reach {number}")
+    assert callers.failures == []
+    assert set(callers.answers) == set(range(1, 2 + UPDATES))
+
+
+def test_callers_see_no_failure_when_keepers_die_during_updates(hosted: Hosted) -> None:
+    hosted.add("busy", max_request_wait_ms=20_000)
+    hosted.until_state("busy", "Healthy")
+    with Callers(hosted, "busy") as callers:
+        for number in range(2, 2 + UPDATES):
+            hosted.update("busy", ECHO.replace("1", str(number)))
+            for pid in hosted.pids("hosting.keeper"):
+                os.kill(pid, signal.SIGKILL)
             until(lambda number=number: callers.answers[number], f"callers reach {number}")
     assert callers.failures == []
     assert set(callers.answers) == set(range(1, 2 + UPDATES))
