@@ -34,6 +34,7 @@ COMMANDS = {
     "down": ("up:down", "End all services of the workspace."),
     "status": ("up:status", "Show what the workspace runs."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
+    "completion": ("completion:completion", "Make your shell complete commands and names."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }
 
