@@ -93,6 +93,7 @@ def test_busy_replica_gets_no_more_while_another_is_free(made: Door) -> None:
         until(lambda: made.counts("app")["in_flight"] == 1, "the request")
         replicas_now = made.counts("app")["replicas"]
         (busy,) = (name for name, one in replicas_now.items() if one["in_flight"])
+        assert next_line(replicas[busy]) == "hanging"
         pids = {made.ask("GET", f"{BASE}/x").json["pid"] for _ in range(6)}
         assert pids == {replica.pid for name, replica in replicas.items() if name != busy}
         replicas[busy].kill()

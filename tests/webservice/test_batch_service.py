@@ -20,6 +20,7 @@ from calotype.scored_dataset import ScoredDataset
 from calotype.webservice.batch import BatchWebservice
 from calotype.webservice.deployment_documents import configuration_of
 from calotype.webservice.exceptions import WebserviceException, WebserviceNotFound
+from calotype.webservice.webservice import Webservice
 from calotype.workspace.workspace import Workspace
 
 WAIT_S = 60.0
@@ -140,6 +141,20 @@ def test_wrong_values_are_refused_with_the_number_of_their_rule(
         service.job("absent")
     configuration = configuration_of({"computeType": "batch", "description": "x"})
     assert configuration == BatchWebservice.deploy_configuration(description="x")
+
+
+def test_it_is_a_service_like_others(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, tmp_path)
+    service = Webservice(workspace, "colours-batch")
+    assert isinstance(service, BatchWebservice)
+    assert service.scoring_uri is None
+    service.wait_for_deployment(show_output=True)
+    service.update(deployment_config=BatchWebservice.deploy_configuration(workers=3))
+    assert service.record().version().wanted.runtime.workers == 3
+    assert [one.name for one in Webservice.list(workspace, compute_type="BATCH")] == [service.name]
+    assert service.serialize()["modelIds"] == ["colours:1"]
+    with pytest.raises(WebserviceException, match="expected a service that answers requests"):
+        service.run(b"image")
 
 
 def test_deleting_the_service_leaves_the_result_alone(

@@ -25,6 +25,8 @@ COMMANDS = {
     "traffic": ("service_traffic:traffic", "Share its requests out over its versions."),
     "canary": ("service_traffic:canary", "Roll a version out step by step, while it does well."),
     "rollback": ("service_traffic:rollback", "Undo the last change, or a roll-out."),
+    "metrics": ("telemetry:metrics", "Show its requests, failures and times by minute."),
+    "drift": ("telemetry:drift", "Show whether its predictions change."),
     "submit": ("batch:submit", "Send a folder of images through a batch service."),
     "jobs": ("batch:jobs", "List batch jobs."),
     "job": ("batch:job", "Show a batch job; wait for it with --wait."),

@@ -10,7 +10,6 @@ import logging
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -20,11 +19,12 @@ from calotype.hosting.kept_version import KeptVersion
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
 from calotype.hosting.plan_making import front_of, shape_of
-from calotype.hosting.uris import Uris, uris_of
+from calotype.hosting.uris import uris_of
 from calotype.serving.server import listen
 from calotype.workspace.credentials import Credentials
 
 if TYPE_CHECKING:
+    from calotype.hosting.kept_door import KeptDoor
     from calotype.workspace.services import Fault, Service, State, Version
     from calotype.workspace.workspace import Workspace
 
@@ -43,9 +43,7 @@ class KeptService:
         workspace: whose.
         layout: places of the workspace.
         record: what there should be.
-        publish: told when callers should reach other replicas; comes back when the front door
-            knows.
-        door: where the front door is found.
+        door: the front door.
 
     Attributes:
         record: None once it was deleted.
@@ -56,13 +54,11 @@ class KeptService:
     """
 
     def __init__(
-        self, workspace: Workspace, layout: Layout, record: Service,
-        publish: Callable[[], Awaitable[None]], door: Callable[[], Uris],
-    ) -> None:  # fmt: skip
+        self, workspace: Workspace, layout: Layout, record: Service, door: KeptDoor
+    ) -> None:
         self.workspace, self.layout = workspace, layout
         self.name, self.target = record.name, record.target
         self.record: Service | None = record
-        self.publish = publish
         self.is_wanted = True
         self.is_over = False
         self.forgives = False
@@ -78,6 +74,15 @@ class KeptService:
         self._reconciled = asyncio.Condition()
         self._rounds = 0
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether what stands before its replicas is there."""
+        return self.has_port or self._door.is_ready
+
+    async def publish(self) -> None:
+        """Tell the front door which replicas callers should reach; it knows when this returns."""
+        await self._door.publish()
 
     # Driving
 
@@ -327,7 +332,7 @@ class KeptService:
         if record is None:
             return None
         versions = {one.name: self._observed(one) for one in record.versions}
-        uris = uris_of(record, self.listener[0] or record.access.port or 0, self._door())
+        uris = uris_of(record, self.listener[0] or record.access.port or 0, self._door.uris)
         return Observation(
             record.state, record.error, uris.scoring, uris.swagger, versions,
             tuple(_seen(one) for one in self._replicas() if one.phase != "ended"),

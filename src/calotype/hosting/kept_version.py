@@ -53,6 +53,8 @@ class KeptVersion:
         self._wanted = 0
         self._failed: Fault | None = None  # why the wanted revision cannot be
         self._trouble: Fault | None = None  # why something is not as it should be now
+        self._closed: Fault | None = None  # why callers do not reach what is ready
+        self._was_reached = False
         self._shortage = ""
         self._failures = 0
         self._next_try_s = 0.0
@@ -100,6 +102,8 @@ class KeptVersion:
             return 1
         if runtime.num_replicas is not None:
             return runtime.num_replicas
+        if not self.scale:  # as many as another keeper had found right
+            self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
@@ -279,7 +283,12 @@ class KeptVersion:
         shortage = self._shortage or self._service.trouble
         is_over = self._failed is not None or bool(shortage)
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
+        if serves and not self._service.is_reachable:
+            self._closed = self._closed or fault("The front door does not answer yet.")
+            return ("Unhealthy" if self._was_reached else "Transitioning"), self._closed
+        self._closed = None
         if serves:
+            self._was_reached = True
             trouble = self._failed or (self._short(shortage) if shortage else None)
             return ("Transitioning" if is_changing else "Healthy"), trouble
         if self._failed is not None:

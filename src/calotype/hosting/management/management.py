@@ -307,6 +307,16 @@ class Management:
         """Return what a caller shows; empty when nothing is asked for."""
         return credentials.credential_of(self._workspace, self._workspace.services.get(name))
 
+    def document_reader(self, name: str, scoring_uri: str) -> Callable[[str], bytes]:
+        """Return a function that reads the documents of a service with its credential.
+
+        Args:
+            name: of the service.
+            scoring_uri: as `observe` tells it.
+        """
+        service = self._workspace.services.get(name)
+        return calling.document_reader(self._workspace, service, scoring_uri)
+
     def logs(
         self,
         name: str,
