@@ -1,9 +1,10 @@
 """A program that forks writers of one workspace, and kills them when it is told to.
 
 `python writers.py FOLDER WRITERS ROUNDS SECONDS` with SECONDS 0: every writer does its five
-rounds of work and ends. Otherwise one after the other is killed, up to that time after all have
-registered a random number of things, while the others write; some of them before they have opened the workspace. What a writer
-was told to be registered it appends to a file `reported`, one line each.
+rounds of work and ends. Otherwise one after the other is killed, up to that time after a random
+number of things has been registered, while the others write; some of them before they have opened
+the workspace. What a writer was told to be registered it appends to a file `reported`, one line
+each.
 """
 
 from __future__ import annotations
