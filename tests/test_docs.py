@@ -178,7 +178,7 @@ def test_every_setting_of_a_service_is_in_the_reference() -> None:
 def test_every_option_of_serve_is_in_the_reference() -> None:
     page = (ROOT / "docs/reference/serve.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(--[a-z0-9.-]+)", page, re.MULTILINE))
-    shared = {"--output", "--quiet", "--verbose", "--help"}
+    shared = {"--output", "--quiet", "--verbose", "--workspace", "--help"}
     flags = {next(one for one in option.opts if one.startswith("--")) for option in serve.params}
     assert listed == flags - shared
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import small_networks
 from PIL import Image
 
-import small_networks
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
 from calotype.workspace.services import ONLY_VERSION, Revision, Service, Version, machine, now, user

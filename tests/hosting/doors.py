@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from replicas import HERE, environment, process
 
 from calotype.hosting import control, locks
 from calotype.hosting.layout import Layout
 from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
+from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
+from calotype.workspace.services import Revision, Service, Version, machine, now
 from calotype.workspace.workspace import Workspace
 
 WAIT_S = 20.0
@@ -188,16 +189,36 @@ def ask_over(
 @contextmanager
 def door() -> Generator[Door]:
     """Give a door that is not started, in a folder with a short name; it ends at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="door-") as name,
-        pytest.MonkeyPatch.context() as patch,
-        ExitStack() as stack,
-    ):
-        patch.setattr(tempfile, "tempdir", name)  # where the sockets are
-        patch.setitem(os.environ, "TMPDIR", name)
+    with tempfile.TemporaryDirectory(prefix="door-") as name, ExitStack() as stack:
         workspace = Workspace.create("doors", Path(name))
         stack.callback(workspace.close)
-        yield Door(Path(name), workspace, Layout.of(workspace.place), stack)
+        layout = Layout.of(workspace.place)
+        stack.callback(shutil.rmtree, layout.sockets)
+        yield Door(Path(name), workspace, layout, stack)
+
+
+def record(name: str, access: AccessSettings, credentials: bytes) -> Service:
+    """Return the record of a service, for the workspace's database."""
+    revision = Revision(1, (), Inference(), RuntimeSettings())
+    version = Version("default", 100, True, True, 1, 1, "Healthy", None, (revision,))
+    return Service(
+        name=name,
+        target="cluster",
+        is_endpoint=False,
+        access=access,
+        credentials=credentials,
+        desired="running",
+        state="Healthy",
+        error=None,
+        host=machine(),
+        description="",
+        tags={},
+        properties={},
+        created_by="tests",
+        created_at=now(),
+        updated_at=now(),
+        versions=(version,),
+    )
 
 
 def check_error(reply: Reply, status: int) -> str:

@@ -15,17 +15,28 @@ from calotype.serving.journal import Journal
 from calotype.serving.server import run
 
 
+def say(text: str) -> None:
+    """Tell whoever started this."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Tell what came; `/hang` waits for its caller to leave, `/fail` fails."""
+    """Tell what came.
+
+    A path that ends in `/hang`, or the header `x-hang` with this process's number or 1, waits for
+    its caller to leave; `/fail`, or `x-fail-on` with the name of the socket, fails.
+    """
     message = await receive()
-    if scope["path"] == "/hang":
-        print("hanging", flush=True)
+    named = {name.decode(): value.decode() for name, value in scope["headers"]}
+    if scope["path"] == "/hang" or named.get("x-hang") in ("1", str(os.getpid())):
+        say("hanging")
         await receive()
-        print(f"left {scope['extensions']['calotype.connection'].disconnected}", flush=True)
+        say(f"left {scope['extensions']['calotype.connection'].disconnected}")
         return
-    if scope["path"] == "/fail":
+    if scope["path"] == "/fail" or named.get("x-fail-on") == Path(sys.argv[1]).stem:
         raise ValueError("a secret")
-    if scope["path"] == "/slow":
+    if scope["path"].endswith("/slow"):
         await asyncio.sleep(0.3)
     if scope["path"] == "/echo":
         body = message["body"]
@@ -46,11 +57,11 @@ async def main() -> None:
     await server.start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    print("ready", flush=True)
+    say("ready")
     await ended.wait()
     await server.close()
     journal.close()
-    print("closed", flush=True)
+    say("closed")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
 from batch_services import add_service, image_model, images
+
 from calotype import errors
 from calotype.hosting import locks
 from calotype.hosting.batch.jobs import BatchJobs, Job
@@ -102,7 +102,7 @@ def test_a_summary_of_an_image_model_counts_labels(
 ) -> None:
     registered = workspace.models.register(image_model(tmp_path), "colours")
     add_service(workspace, models=(registered.id,))
-    settings = BatchSettings(output="summary_only")
+    settings = BatchSettings(output_action="summary_only")
     job = finished(jobs, jobs.submit("batch", source, settings=settings))
     assert {path.name for path in job.out.iterdir()} == {"run.json", ".lock"}
     run = json.loads((job.out / "run.json").read_text())
@@ -230,9 +230,9 @@ def test_a_killed_job_is_interrupted_and_goes_on_without_a_lost_or_doubled_row(
     job = jobs.submit("batch", source, settings=settings)
     for count in (7, 15, 24):
         allowed.write_text(str(count))
-        until(lambda count=count: _parts(job) == count, "closed parts")
+        until(lambda count=count, out=job.out: _parts(out) == count, "closed parts")
         os.kill(process_of(workspace, job), signal.SIGKILL)
-        until(lambda: jobs.get(job.id).state == "Interrupted", "the truth about it")
+        until(lambda id=job.id: jobs.get(id).state == "Interrupted", "the truth about it")
         job = jobs.resume(job.id)
     allowed.write_text("30")
     job = finished(jobs, job)
@@ -241,8 +241,8 @@ def test_a_killed_job_is_interrupted_and_goes_on_without_a_lost_or_doubled_row(
     assert list(map(int, seen.read_text().split())) == list(range(30))  # none was done twice
 
 
-def _parts(job: Job) -> int:
-    run = job.out / "run.json"
+def _parts(out: Path) -> int:
+    run = out / "run.json"
     return len(json.loads(run.read_text())["parts"]) if run.exists() else 0
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-
 from batch_services import images
+
 from calotype import errors
 from calotype.hosting.batch.script_job import ScriptJob
 from calotype.hosting.batch.settings import BatchSettings
@@ -36,7 +36,7 @@ def job(folder: Path, script: str, source: Path, *, workers: int = 1, **settings
     (folder / "code/score.py").write_text(script)
     (folder / "model").mkdir(exist_ok=True)
     (folder / "model/name.txt").write_text("ridge")
-    values = {"mini_batch_size": 5, "retries": 0, "timeout_s": 20} | settings
+    values: dict[str, Any] = {"mini_batch_size": 5, "retries": 0, "timeout_s": 20} | settings
     return ScriptJob(
         BatchScript(folder / "code/score.py", folder / "code", folder / "model"),
         {"script": script},
@@ -168,7 +168,7 @@ def test_a_broken_image_fails_alone(tmp_path: Path) -> None:
 
 
 def test_a_summary_has_counts_and_no_rows(tmp_path: Path) -> None:
-    run = job(tmp_path, SIMPLE, images(tmp_path / "images"), output="summary_only").run()
+    run = job(tmp_path, SIMPLE, images(tmp_path / "images"), output_action="summary_only").run()
     assert run["counts"]["predictions"] == 12
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", ".lock"}
 
@@ -196,7 +196,7 @@ def run(mini_batch):
     return [os.path.basename(Model.get_model_path("any")) for file in mini_batch]
 """
     job(tmp_path, script, images(tmp_path / "images", 3)).run()
-    assert [row["prediction"] for row in predictions(tmp_path)] == ["model"] * 3
+    assert [row["prediction"] for row in predictions(tmp_path)] == ["name.txt"] * 3
 
 
 def test_a_job_that_failed_goes_on_with_what_ended_it(tmp_path: Path) -> None:

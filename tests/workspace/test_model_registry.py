@@ -21,6 +21,7 @@ REGISTER = """
 import sys
 from calotype.workspace.workspace import Workspace
 workspace = Workspace.from_config(sys.argv[1])
+print("ready", flush=True)
 sys.stdin.readline()  # all begin at once
 for number in range(int(sys.argv[3])):
     print(workspace.models.register(sys.argv[2], "shared").version)
@@ -65,6 +66,9 @@ def test_processes_that_register_at_once_get_consecutive_versions(
     ]
     try:
         for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
@@ -74,7 +78,7 @@ def test_processes_that_register_at_once_get_consecutive_versions(
             process.kill()
             process.wait()
     given = [[int(line) for line in text.split()] for text in outputs]
-    assert sorted(sum(given, [])) == list(range(1, 21))
+    assert sorted(version for own in given for version in own) == list(range(1, 21))
     assert all(own == sorted(own) for own in given)
     assert [model.version for model in workspace.models.list("shared")] == list(range(20, 0, -1))
 
@@ -138,6 +142,16 @@ class TestFiles:
         assert not (written / "link.bin").is_symlink()
         assert (written / "link.bin").read_bytes() == b"weights"
 
+    def test_a_workspace_inside_is_no_part_of_it(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "project"
+        Workspace.create("inside", folder).close()
+        (folder / "weights.bin").write_bytes(b"weights")
+        model = workspace.models.register(folder, "m")
+        entries = workspace.artifacts.tree(model.artifact).entries
+        assert [entry.path for entry in entries] == ["project/weights.bin"]
+
     def test_a_download_replaces_nothing_unless_told(
         self, workspace: Workspace, file: Path, tmp_path: Path
     ) -> None:
@@ -145,7 +159,7 @@ class TestFiles:
         out = tmp_path / "out"
         out.mkdir()
         (out / "weights.bin").write_text("mine")
-        with pytest.raises(errors.AlreadyExists, match="weights.bin"):
+        with pytest.raises(errors.AlreadyExists, match=r"weights\.bin"):
             workspace.models.download(model, out)
         assert (out / "weights.bin").read_text() == "mine"
         assert [path.name for path in out.iterdir()] == ["weights.bin"]

@@ -27,7 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "dataset": ("dataset:dataset", "Register files under a name, find them again."),
     "model": ("model:model", "Import, optimise, register and deploy models."),
-    "service": ("service:service", "Check a running service, write clients of it."),
+    "service": ("service:service", "Call, change and look after services; write clients."),
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
     "up": ("up:up", "Serve all that was deployed, and keep it running."),

@@ -32,6 +32,9 @@ _SHOWN = 12
         "show": ("registered_model:show", "Show a registered model."),
         "download": ("registered_model:download", "Write a registered model's files."),
         "update": ("registered_model:update", "Change tags, properties or the description."),
+        "deploy": ("deploy:deploy", "Make a service of models, which goes on running."),
+        "package": ("package:package", "Write a folder with a Dockerfile that serves models."),
+        "profile": ("profile:profile", "Measure what a service of models needs."),
         "delete": ("registered_model:delete", "Forget a version of a model."),
     },
 )

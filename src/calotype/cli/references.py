@@ -52,6 +52,15 @@ def model_path(given: str) -> str:
     return given if found is None else str(current_workspace().models.path_of(found))
 
 
+def ready_model(given: Path) -> Path:
+    """Return a path as it is, and the folder of the ready model for its name."""
+    if str(given) != _READY_MODEL or given.exists():
+        return given
+    from calotype.models.imagenet import make_once
+
+    return make_once()
+
+
 def model_folder(given: Path) -> Path:
     """Return the folder that a script finds as AZUREML_MODEL_DIR: a path, or a registered model.
 

@@ -10,6 +10,7 @@ import click
 
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
+from calotype.cli.references import ready_model
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
@@ -51,7 +52,7 @@ def _find(model: str | None, name: str | None) -> RegisteredModel:
     "path",
     required=True,
     type=PATH,
-    help="An image model, an .onnx file, or any other file or folder.",
+    help="An image model ('imagenet', too), an .onnx file, or any other file or folder.",
 )
 @pairs_option("--tag", help="May be changed later; may be given several times.")
 @pairs_option("--property", help="Stays for ever; may be given several times.")
@@ -83,7 +84,7 @@ def register(
     """Store a model in the workspace as the next version of a name."""
     workspace = current_workspace(make=True)
     made = workspace.models.register(
-        path,
+        ready_model(path),
         name,
         tags=tag,
         properties=property,

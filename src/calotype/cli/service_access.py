@@ -84,7 +84,7 @@ def regen_key(terminal: Terminal, name: str, key: str, set_key: str | None) -> N
     epilog=examples(
         "calotype service get-access-token -n flowers",
         "calotype service get-access-token -n service --token-key signing.pem",
-        'curl -H "Authorization: Bearer $(calotype service get-access-token -n flowers --only-token)" …',
+        "TOKEN=$(calotype service get-access-token -n flowers --only-token)",
     ),
 )
 @name_option

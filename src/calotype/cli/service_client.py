@@ -1,48 +1,42 @@
-"""`calotype service`: what can be done with a service that runs."""
+"""`calotype service client|check`: of a deployed service, or of any that runs."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from calotype.cli.completion import complete_services
 from calotype.cli.options import PATH
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable
 
     from calotype.clients import Auth, Language
     from calotype.clients.described import Description
     from calotype.serving.check import CheckReport
+    from calotype.serving.http_client import HttpClient
 
 URI = "http://localhost:5001/score"
 COLUMNS = ("", "what", "found, and what to do")
 LANGUAGES = ("python", "csharp", "go", "java", "javascript", "curl", "powerquery")
 
 
-@click.group(
-    epilog=examples(
-        f"calotype service client --uri {URI} --language python > client.py",
-        f"calotype service check --uri {URI}",
-        "calotype service get-access-token -n service --token-key signing.pem",
-    )
-)
-def service() -> None:
-    """Check a service that runs, get a token for it, write a client of it."""
-
-
 @command(
     epilog=examples(
-        f"calotype service client --uri {URI} --language python > client.py",
+        "calotype service client -n flowers --language python > client.py",
         f"calotype service client --uri {URI} --language go --auth key --example body.json",
         f"calotype service client --uri {URI} --language curl --image",
     )
 )
-@click.option("--uri", required=True, help="The scoring URI, as `calotype serve` printed it.")
+@click.option("--uri", help="The scoring URI of any service, as `calotype serve` printed it.")
+@click.option("-n", "--name", shell_complete=complete_services, help="Of a deployed service.")
+@workspace_option
 @click.option("--language", required=True, type=click.Choice(LANGUAGES), help="Of the client.")
 @click.option(
     "--auth",
@@ -58,13 +52,14 @@ def service() -> None:
 @click.option("--image", is_flag=True, help="The client sends the bytes of an image file.")
 def client(
     terminal: Terminal,
-    uri: str,
+    uri: str | None,
+    name: str | None,
     language: Language,
     auth: Auth | None,
     example: Path | None,
     image: bool,
 ) -> None:
-    """Print a client of the service at a URI, ready to run.
+    """Print a client of a service, ready to run.
 
     Without --example and --image, the service itself is asked what it takes, and has to run; with
     --image it is asked whether it wants a credential, if it runs. If it asks for a key even then,
@@ -74,10 +69,12 @@ def client(
 
     if example and image:
         raise click.UsageError("--example and --image exclude each other.")
-    described = _described(uri, example, is_image=image, asks_service=auth is None)
+    reached = _reached(uri, name)
+    auth = auth or reached.auth
+    described = _described(reached, example, is_image=image, asks_service=auth is None)
     source = client_source(
         language,
-        uri=uri,
+        uri=reached.uri,
         auth=auth or described.auth,
         example=described.example,
         is_image=described.is_image,
@@ -93,22 +90,59 @@ def client(
     terminal.show(document, lambda _: click.echo(source, nl=False))
 
 
+class _Reached(NamedTuple):
+    """A service, and what is known of it without asking it."""
+
+    uri: str
+    credential: str | None
+    auth: Auth | None = None
+    http: HttpClient | None = None
+    fetch: Callable[[str], bytes] | None = None
+
+
+def _reached(uri: str | None, name: str | None) -> _Reached:
+    """Return where a service is; a deployed one with its own credential."""
+    if (uri is None) == (name is None):
+        raise click.UsageError("Give either -n or --uri.")
+    if name is None:
+        return _Reached(uri or "", os.environ.get("CALOTYPE_KEY"))
+    from calotype import errors
+    from calotype.hosting.management import Management
+    from calotype.hosting.management.calling import client_for
+
+    workspace = current_workspace()
+    management = Management(workspace)
+    found = management.observe(name).scoring_uri
+    if not found:
+        raise errors.OperationFailed(
+            "expected a service with a scoring URI",
+            where=f"service '{name}'",
+            got="none",
+            action="`calotype up` starts the services of the workspace.",
+        )
+    service = workspace.services.get(name)
+    http = client_for(workspace, service, found)
+    fetch = management.document_reader(name, found)
+    credential = management.credential(name) or None
+    return _Reached(found, credential, service.access.auth, http, fetch)
+
+
 def _described(
-    uri: str, example: Path | None, *, is_image: bool, asks_service: bool
+    reached: _Reached, example: Path | None, *, is_image: bool, asks_service: bool
 ) -> Description:
     from calotype import errors
     from calotype.clients.described import Description, describe
 
-    credential = os.environ.get("CALOTYPE_KEY")
+    uri, credential = reached.uri, reached.credential
     if example is not None:
         return Description(name=uri, auth="none", is_image=False, example=_read(example))
     if not is_image:
-        return describe(uri, credential=credential)
+        return describe(uri, credential=credential, fetch=reached.fetch)
     unasked = Description(name=uri, auth="none", is_image=True, example=None)
     if not asks_service:
         return unasked
     try:
-        described = describe(uri, credential=credential)
+        described = describe(uri, credential=credential, fetch=reached.fetch)
     except errors.OperationFailed as error:
         click.echo(
             f"note: the client sends no credential, for the service did not say whether it wants "
@@ -135,14 +169,19 @@ def _read(example: Path) -> bytes:
 
 @command(
     epilog=examples(
+        "calotype service check -n flowers",
         f"calotype service check --uri {URI}",
         f"CALOTYPE_KEY=... calotype service check --uri {URI} --power-bi",
     )
 )
-@click.option("--uri", required=True, help="The scoring URI, as `calotype serve` printed it.")
+@click.option("--uri", help="The scoring URI of any service, as `calotype serve` printed it.")
+@click.option("-n", "--name", shell_complete=complete_services, help="Of a deployed service.")
+@workspace_option
 @click.option("--key", envvar="CALOTYPE_KEY", help="Key or token.  [env var: CALOTYPE_KEY]")
 @click.option("--power-bi", is_flag=True, help="Fail when Power BI cannot use the service.")
-def check(terminal: Terminal, uri: str, key: str | None, power_bi: bool) -> None:
+def check(
+    terminal: Terminal, uri: str | None, name: str | None, key: str | None, power_bi: bool
+) -> None:
     """Call a service as its clients do, and say what they will stumble over.
 
     Looks at health, at the Swagger documents, at the answer to their own example, and at the shape
@@ -150,7 +189,16 @@ def check(terminal: Terminal, uri: str, key: str | None, power_bi: bool) -> None
     """
     from calotype.serving.check import check as run_check
 
-    show_report(terminal, run_check(uri, credential=key, power_bi=power_bi))
+    reached = _reached(uri, name)
+    show_report(
+        terminal,
+        run_check(
+            reached.uri,
+            credential=key or reached.credential,
+            power_bi=power_bi,
+            http=reached.http,
+        ),
+    )
 
 
 def show_report(terminal: Terminal, report: CheckReport) -> None:
@@ -182,44 +230,3 @@ def _rows(report: CheckReport) -> list[tuple[str, str, str]]:
         (severity, subject, f"{message}\n→ {fix}" if fix else message)
         for severity, subject, message, fix in report.rows
     ]
-
-
-@command(
-    name="get-access-token",
-    epilog=examples("calotype service get-access-token -n service --token-key signing.pem"),
-)
-@click.option("-n", "--name", required=True, help="Of the service, as given to `calotype serve`.")
-@click.option("--token-key", required=True, type=PATH, help="The file of its signing key.")
-@click.option("--lifetime-s", type=click.IntRange(60, 86_400), default=3600, show_default=True)
-def get_access_token(terminal: Terminal, name: str, token_key: Path, lifetime_s: int) -> None:
-    """Make a token for a service that was started with --auth token."""
-    from calotype import errors
-    from calotype.serving.auth.tokens import TokenIssuer, signing_key
-    from calotype.serving.front import ISSUER
-
-    if not token_key.exists():
-        raise errors.UnreadableFile(
-            "expected the signing key of a service",
-            where=str(token_key),
-            got="nothing there",
-            action="Give the file that `calotype serve --token-key` has.",
-        )
-    issued = TokenIssuer(signing_key(token_key), service=name, issuer=ISSUER).issue(
-        lifetime_s=lifetime_s
-    )
-    document = {
-        "access_token": issued.token,
-        "token_type": "Bearer",
-        "refresh_after": issued.refresh_by.isoformat(),
-        "expiry_on": issued.expires_at.isoformat(),
-    }
-
-    def render(console: Console) -> None:
-        facts(console, [row for row in document.items() if row[0] != "access_token"])
-        click.echo(issued.token)  # on one line, to be copied
-
-    terminal.show(document, render)
-
-
-for one in (client, check, get_access_token):
-    service.add_command(one)

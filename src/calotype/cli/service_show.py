@@ -197,10 +197,7 @@ def _render(console: Console, document: dict[str, Any]) -> None:
 def render_versions(console: Console, document: dict[str, Any], *, always: bool = False) -> None:
     """Draw the versions of a service, when they tell more than the service itself does."""
     versions = document["versions"]
-    faulty = any(
-        one["error"] or one["serving_revision"] != one["wanted_revision"] for one in versions
-    )
-    if len(versions) < 2 and not faulty and not always:
+    if len(versions) < 2 and not always and not any(_is_news(document, one) for one in versions):
         return
     rows = [
         (
@@ -217,6 +214,13 @@ def render_versions(console: Console, document: dict[str, Any], *, always: bool 
     table(console, ["version", "state", "traffic", "revision", "models", "problem"], rows)
 
 
+def _is_news(document: dict[str, Any], version: dict[str, Any]) -> bool:
+    """Whether a version has trouble that the service itself does not tell of."""
+    told = (document["error"] or {}).get("message")
+    is_changing = version["serving_revision"] not in (None, version["wanted_revision"])
+    return is_changing or bool(version["error"] and version["error"]["message"] != told)
+
+
 def _revisions(version: dict[str, Any]) -> str:
     serving, wanted = version["serving_revision"], version["wanted_revision"]
     return str(serving) if serving == wanted else f"{serving or 'none'}, {wanted} is wanted"
@@ -226,7 +230,9 @@ def _problem(version: dict[str, Any]) -> str:
     if version["error"]:
         return str(version["error"]["message"])
     rollout = version["rollout"]
-    return f"roll-out: {rollout.get('state', 'in progress')}" if rollout else ""
+    if not rollout:
+        return ""
+    return ", ".join(filter(None, [f"roll-out: {rollout['state']}", rollout["reason"]]))
 
 
 def _pairs(values: dict[str, str]) -> str:

@@ -91,25 +91,28 @@ def show(terminal: Terminal, with_credential: bool) -> None:
 
 @command(epilog=examples("calotype workspace check", "calotype workspace check -o json"))
 @workspace_option
-@click.pass_context
-def check(context: click.Context, terminal: Terminal) -> None:
+def check(terminal: Terminal) -> None:
     """Read all registered files and look for damage; exit code 1 when there is any."""
+    from calotype import errors
     from calotype.workspace.check import check as checked
 
     opened = current_workspace()
-    findings = checked(opened)
-    is_damaged = any(finding.is_damage for finding in findings)
-    document = {"ok": not is_damaged, "findings": [asdict(finding) for finding in findings]}
+    findings = checked(opened, progress=terminal.progress)
+    damage = sum(finding.is_damage for finding in findings)
+    document = {"ok": not damage, "findings": [asdict(finding) for finding in findings]}
 
     def render(console: Console) -> None:
         if findings:
             rows = [(finding.where, finding.problem, finding.action) for finding in findings]
             table(console, ("where", "problem", "what to do"), rows)
-        console.print(f"{opened.name}: {'damaged' if is_damaged else 'all is well'}.")
+        if not damage:
+            console.print(f"{opened.name}: all is well.")
 
     terminal.show(document, render)
-    if is_damaged:
-        context.exit(1)
+    if damage:
+        raise errors.CorruptWorkspace(
+            "expected a workspace without damage", where=opened.location, got=f"{damage} problems"
+        )
 
 
 @command(epilog=examples("calotype workspace gc", "calotype workspace gc --all"))

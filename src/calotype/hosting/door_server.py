@@ -71,7 +71,8 @@ class DoorServer:
 
     def is_at(self, routes: Routes) -> bool:
         """Whether routes name the address where it listens."""
-        return (self._routes.host, self._routes.port) == (routes.host, routes.port)
+        taken = self.port if self._routes.port == 0 else self._routes.port
+        return self._routes.host == routes.host and routes.port in (self._routes.port, taken)
 
     def suits(self, routes: Routes) -> bool:
         """Whether it is what routes ask for."""
@@ -104,6 +105,12 @@ class DoorServer:
         """Let another server accept connections at the same address; `close` follows."""
         given, self.listener = self.listener, None
         return given
+
+    async def stop_listening(self) -> None:
+        """Accept nothing more; `close` follows."""
+        if self._server is not None:
+            self._server.stop_listening()
+            await asyncio.sleep(0)  # uvloop lets go of the socket in its next turn
 
     async def close(self) -> None:
         """Answer what was accepted, then end."""

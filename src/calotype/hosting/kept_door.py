@@ -163,6 +163,7 @@ class KeptDoor:
         facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
         if not facts.get("port"):
             facts = {
+                **facts,
                 "host": facts.get("host") or "127.0.0.1",
                 "port": _free_port(facts.get("host") or "127.0.0.1"),
                 "tls_certificate": facts.get("tls_certificate", ""),

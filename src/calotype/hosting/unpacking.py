@@ -62,8 +62,9 @@ def unpack(workspace: Workspace, revision: Revision, folder: Path) -> Unpacked:
 
 def _script(workspace: Workspace, revision: Revision, folder: Path, models: Path) -> Unpacked:
     inference = revision.inference
-    source = Path(inference.live_source or folder / SOURCE)
-    if not inference.live_source and not source.is_dir():
+    # What was stored goes before the folder that it came from: a revision never changes.
+    source = folder / SOURCE if inference.source else Path(inference.live_source)
+    if inference.source and not source.is_dir():
         workspace.artifacts.unpack(inference.source, source)
     return Unpacked(
         "script",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from calotype.serving.settings import NAME_RULE
 from calotype.webservice.exceptions import WebserviceException
@@ -128,5 +128,5 @@ def refuse(problems: list[str], *, what: str = "a deployment configuration") -> 
     raise WebserviceException(f"expected {what} without faults", got=told)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

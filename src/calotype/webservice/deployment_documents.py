@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.webservice import configuration_checks as checks
+from calotype.webservice.batch_configuration import BatchConfiguration
 from calotype.webservice.cluster_configuration import ClusterConfiguration
 from calotype.webservice.deployment_configuration import DeploymentConfiguration
 from calotype.webservice.deployment_parameters import BY_KEY, BY_NAME, problems_of
@@ -28,6 +29,7 @@ KINDS: Final[Mapping[str, type[DeploymentConfiguration]]] = {
     "aks": ClusterConfiguration,
     "aksendpoint": EndpointConfiguration,
     "endpoint": EndpointConfiguration,
+    "batch": BatchConfiguration,
 }
 _FILES: Final = ("ssl_cert_pem_file", "ssl_key_pem_file")
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors, files
-from calotype.webservice.deployment_parameters import BY_KEY
+from calotype.hosting.management.request import DeployRequest
+from calotype.webservice.deployment_parameters import BY_KEY, BY_NAME, access_of, runtime_of
+from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
+from calotype.workspace.services import ONLY_VERSION
 
 _INFERENCE: Final[Mapping[str, type | tuple[type, ...]]] = {
     "entryScript": str,
@@ -17,6 +20,7 @@ _INFERENCE: Final[Mapping[str, type | tuple[type, ...]]] = {
     "environment": (str, dict),
     "description": str,
 }
+_PATHS: Final = ("ssl_cert_pem_file", "ssl_key_pem_file")
 _OLD: Final[Mapping[str, str]] = {
     "runtime": "Scripts run in Python here",
     "enableGpu": "Say gpu in deploymentconfig.json",
@@ -152,3 +156,119 @@ def _object(path: Path) -> dict[str, Any]:
 def _faults(path: Path, problems: list[str]) -> errors.UnparsableFile:
     told = problems[0] if len(problems) == 1 else "".join(f"\n- {text}" for text in problems)
     return errors.UnparsableFile("expected a file without faults", where=str(path), got=told)
+
+
+def request_of(
+    document: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    name: str,
+    models: tuple[str, ...],
+    inference: Inference | None,
+    overwrite: bool = False,
+    where: str = "",
+    folder: Path | None = None,
+) -> DeployRequest:
+    """Return the request that a document and values of the SDK's parameters describe.
+
+    Args:
+        document: as `read_deployment` returns it.
+        values: by the names of the SDK, and `auth`; they go before the document.
+        name: of the service.
+        models: registered ones.
+        inference: what runs them.
+        overwrite: update in place.
+        where: the document stands, for messages.
+        folder: what names of files in the document are relative to.
+
+    Raises:
+        CalotypeError: it cannot be met; with all faults of the document in one message.
+    """
+    from calotype.webservice.deployment_documents import configuration_of
+
+    said = dict(values)
+    auth = said.pop("auth", None)
+    if document["computeType"] == "batch":
+        return _batch_request(
+            parameters_of(document) | said,
+            name=name,
+            models=models,
+            inference=inference,
+            overwrite=overwrite,
+        )
+    merged = _with_auth(_merged(document, said), auth)
+    configuration = configuration_of(merged, where=where, folder=folder)
+    settings = configuration.values
+    access = configuration.access()
+    if auth is not None:  # management says what a target cannot
+        access = access.model_copy(update={"auth": auth})
+    share = settings.get("traffic_percentile")
+    is_endpoint = "version_name" in settings
+    return DeployRequest(
+        name,
+        configuration.target,
+        models=models,
+        inference=inference or Inference(),
+        access=access,
+        runtime=configuration.runtime(),
+        description=settings.get("description") or "",
+        tags=dict(settings.get("tags") or {}),
+        properties=dict(settings.get("properties") or {}),
+        overwrite=overwrite,
+        primary_key=settings.get("primary_key"),
+        secondary_key=settings.get("secondary_key"),
+        is_endpoint=is_endpoint,
+        version=settings.get("version_name") or ONLY_VERSION,
+        traffic_percent=100 if share is None else share,
+    )
+
+
+def _with_auth(document: dict[str, Any], auth: str | None) -> dict[str, Any]:
+    """Return a document whose flags say what `auth` says, where its target has such flags."""
+    if auth is None:
+        return document
+    plain = {
+        key: value
+        for key, value in document.items()
+        if key not in ("authEnabled", "tokenAuthEnabled", "aadAuthEnabled")
+    }
+    if str(plain["computeType"]).lower() == "local":
+        return plain
+    return {**plain, "authEnabled": auth == "key"}
+
+
+def _merged(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = json.loads(json.dumps(document))
+    for name, value in values.items():
+        if value is None:
+            continue
+        *parents, last = BY_NAME[name].key.split(".")
+        place = merged
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = str(Path(value).absolute()) if name in _PATHS else value
+    return merged
+
+
+def _batch_request(
+    values: dict[str, Any],
+    *,
+    name: str,
+    models: tuple[str, ...],
+    inference: Inference | None,
+    overwrite: bool,
+) -> DeployRequest:
+    return DeployRequest(
+        name,
+        "batch",
+        models=models,
+        inference=inference or Inference(),
+        access=AccessSettings.of(access_of(values)),
+        runtime=RuntimeSettings.of(runtime_of(values)),
+        description=values.get("description") or "",
+        tags=dict(values.get("tags") or {}),
+        properties=dict(values.get("properties") or {}),
+        overwrite=overwrite,
+        primary_key=values.get("primary_key"),
+        secondary_key=values.get("secondary_key"),
+    )

@@ -46,7 +46,7 @@ class ClusterEndpoint(ClusterWebservice):
     """
 
     compute_type: ClassVar[str] = "AKSENDPOINT"
-    deploy_configuration = EndpointConfiguration  # pyright: ignore[reportAssignmentType] - another
+    deploy_configuration = EndpointConfiguration  # pyright: ignore[reportAssignmentType] - another kind
 
     @property
     def versions(self) -> dict[str, EndpointVersion]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Generator
+from typing import Any
 
 from calotype import errors
 
@@ -74,7 +75,10 @@ def told_as(
 def _both(
     own: type[errors.CalotypeError], kind: type[CloudException]
 ) -> type[errors.CalotypeError]:
-    return type(own.__name__, (own, kind), {"__doc__": own.__doc__, "__module__": __name__})
+    if issubclass(kind, own):
+        return kind
+    bases: Any = (own, kind)  # which of them come together is known at run time only
+    return type(own.__name__, bases, {"__doc__": own.__doc__, "__module__": __name__})
 
 
 def _as(error: errors.CalotypeError, kind: type[errors.CalotypeError]) -> errors.CalotypeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -29,10 +28,14 @@ def wait(
     """Return when a service is ready; see `Webservice.wait_for_deployment`."""
     management = Management(workspace)
     started_s = time.monotonic()
+    last = ""
 
     def show(observed: Observation) -> None:
-        if show_output:
-            _say(f"{time.monotonic() - started_s:7.1f} s  {_line(observed)}")
+        nonlocal last
+        line = _line(observed)
+        if show_output and line != last:
+            _say(f"{time.monotonic() - started_s:7.1f} s  {line}")
+        last = line
 
     with told_as(not_found=WebserviceNotFound):
         try:
@@ -40,7 +43,8 @@ def wait(
         except DeploymentFailed as failure:
             if show_output:
                 _say_failure(management, name, failure)
-            raise _whole(failure) from failure
+            _tell_all(failure)
+            raise
     if show_output:
         _say(f'{kind} service "{name}": operation "Succeeded"')
 
@@ -49,9 +53,7 @@ def _line(observed: Observation) -> str:
     parts = [observed.state]
     for name, version in observed.versions.items():
         ready = sum(
-            1
-            for one in observed.replicas
-            if one.version == name and one.state.lower() in ("ready", "healthy", "running")
+            1 for one in observed.replicas if one.version == name and one.state in ("ready", "busy")
         )
         started = sum(1 for one in observed.replicas if one.version == name)
         of = f"version {name}: " if len(observed.versions) > 1 else ""
@@ -59,12 +61,10 @@ def _line(observed: Observation) -> str:
     return "  ".join(parts)
 
 
-def _whole(failure: DeploymentFailed) -> DeploymentFailed:
-    """Return the failure with the trace and the listing in its message: many only print that."""
-    told = copy.copy(failure)
+def _tell_all(failure: DeploymentFailed) -> None:
+    """Put the trace and the listing into the message: many only print that."""
     if failure.details:
-        told.got = f"{failure.got}\n{failure.details}\n"
-    return told
+        failure.got = f"{failure.got}\n{failure.details}\n"
 
 
 def _say_failure(management: Management, name: str, failure: DeploymentFailed) -> None:

@@ -44,6 +44,7 @@ class LocalWebservice(Webservice):
     """
 
     compute_type: ClassVar[str] = "Local"
+    deploy_configuration = LocalConfiguration
     STATE_DEPLOYING: ClassVar[str] = "deploying"
     STATE_RUNNING: ClassVar[str] = "running"
     STATE_FAILED: ClassVar[str] = "failed"
@@ -57,16 +58,6 @@ class LocalWebservice(Webservice):
         except WebserviceNotFound:
             if must_exist:
                 raise
-
-    @staticmethod
-    def deploy_configuration(port: int | None = None, **own: Any) -> LocalConfiguration:
-        """Return how a local service shall run; see `LocalConfiguration`.
-
-        Args:
-            port: to listen on; a free one when left out.
-            own: what the retired SDK did not have.
-        """
-        return LocalConfiguration(port, **own)
 
     @staticmethod
     def list(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
@@ -173,24 +164,22 @@ class LocalWebservice(Webservice):
 
     def delete(
         self,
-        delete_cache: bool | None = None,
-        delete_image: bool | None = None,
-        delete_volume: bool | None = None,
+        delete_cache: bool = True,
+        delete_image: bool = False,
+        delete_volume: bool = True,
     ) -> None:
         """Remove it, with its processes, files and logs; nothing happens when it is gone.
 
         Args:
             delete_cache, delete_image, delete_volume: have no meaning here.
         """
-        unsupported.ignore_given(
-            delete_cache=delete_cache or None,
-            delete_image=delete_image or None,
-            delete_volume=delete_volume or None,
-        )
+        unsupported.ignore_given(delete_image=delete_image or None)
         super().delete()
         self._is_deleted = True
 
-    def get_logs(self, num_lines: int = 5000, raw: bool = False, init: bool = False) -> str:
+    def get_logs(  # pyright: ignore[reportIncompatibleMethodOverride] - so it was
+        self, num_lines: int = 5000, raw: bool = False, init: bool = False
+    ) -> str:
         """Return the last lines of its log; `raw` has no meaning here."""
         return super().get_logs(num_lines, init)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
+from calotype import errors
 from calotype.webservice import unsupported
 from calotype.webservice.exceptions import ModelNotFound, WebserviceException, told_as
-from calotype.webservice.model_files import model_path
 from calotype.webservice.registering import datasets_of, details_of, register_files
 from calotype.webservice.resource_configuration import ResourceConfiguration
 from calotype.workspace.model_registry import RegisteredModel
@@ -187,7 +188,7 @@ class Model:
         return None if said is None else ResourceConfiguration.of(said)
 
     @classmethod
-    def register(
+    def register(  # noqa: PLR0913, PLR0917 - as in the retired SDK
         cls,
         workspace: Workspace,
         model_path: str | Path,
@@ -251,9 +252,8 @@ class Model:
             ModelNotFound: there is no such model.
         """
         with told_as(not_found=ModelNotFound):
-            inside = model_path(model_name, version)
-            if inside is not None:
-                return str(inside)
+            if os.environ.get("AZUREML_MODEL_DIR"):
+                return _inside_service(model_name, version)
             workspace = _workspace or Workspace.from_config()
             return str(workspace.models.path_of(workspace.models.get(model_name, version)))
 
@@ -484,11 +484,10 @@ class Model:
         profile_name: str,
         models: Sequence[Model],
         inference_config: InferenceConfig | None,
-        input_dataset: Any = None,
+        input_dataset: Any,
         cpu: float | None = None,
         memory_in_gb: float | None = None,
         description: str | None = None,
-        input_data: Any = None,
     ) -> ModelProfile:
         """Measure how long models take and what they need; see `ModelProfile`."""
         from calotype.webservice import profile
@@ -499,7 +498,7 @@ class Model:
                 profile_name,
                 models,
                 inference_config,
-                input_dataset if input_dataset is not None else input_data,
+                input_dataset,
                 cpu=cpu,
                 memory_in_gb=memory_in_gb,
                 description=description,
@@ -510,7 +509,7 @@ class Model:
         models: Sequence[Model | str],
         inference_config: InferenceConfig | None,
         deployment_config: DeploymentConfiguration | None,
-        deployment_target: ClusterCompute | None = None,
+        deployment_target: ClusterCompute | None,
     ) -> None:
         """Print what a deployment would be made of."""
         from calotype.webservice.deploying import describe
@@ -526,6 +525,17 @@ class Model:
     def _change(self, **changes: Any) -> None:
         with told_as(not_found=ModelNotFound):
             self._registered = self.workspace.models.update(self._registered, **changes)
+
+
+def _inside_service(name: str, version: int | None) -> str:
+    from calotype.serving.entry.raw_http import Model as Mounted
+
+    try:
+        return Mounted.get_model_path(name, version)
+    except FileNotFoundError as error:
+        raise errors.NotFound(
+            f"expected a model '{name}'", where="AZUREML_MODEL_DIR", got=str(error)
+        ) from error
 
 
 def _pairs(given: Filters) -> builtins.list[str | Sequence[str]] | None:

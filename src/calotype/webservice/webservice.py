@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
 
 from calotype.hosting.management import Management
 from calotype.webservice import following, service_documents, unsupported
@@ -54,7 +54,7 @@ class Webservice:
         from calotype.webservice.kinds import kind_of
 
         with told_as(not_found=WebserviceNotFound):
-            kind = kind_of(workspace.services.get(name))
+            kind = cast(type[Self], kind_of(workspace.services.get(name)))
         return super().__new__(kind)
 
     def __init__(self, workspace: Workspace, name: str) -> None:

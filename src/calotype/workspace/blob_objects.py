@@ -51,8 +51,13 @@ class BlobObjects:
 
     def put_files(self, paths: Sequence[Path]) -> list[tuple[str, int]]:
         """Store files and return digest and size of each."""
+        started_s = time.monotonic()
         with ThreadPoolExecutor(_THREADS) as threads:
-            return list(threads.map(self._put_file, paths))
+            stored = list(threads.map(self._put_file, paths))
+            if time.monotonic() - started_s > _OLD_S:
+                # The first may have become old, and been collected, while the last were written.
+                stored = list(threads.map(self._put_file, paths))
+        return stored
 
     def put_bytes(self, digest: str, content: bytes) -> None:
         """Store a short blob."""
@@ -63,7 +68,16 @@ class BlobObjects:
 
     def open(self, digest: str) -> BinaryIO:
         """Return a stream of a blob."""
-        return self._store.open(self._name(digest), "rb")
+        try:
+            return self._store.open(self.path(digest), "rb")
+        except OSError:
+            raise
+        except Exception as error:  # each store has exceptions of its own without a common base
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def path(self, digest: str) -> str:
+        """Return the name of a blob's object."""
+        return f"{self._root}/blobs/{digest[:2]}/{digest}"
 
     def all(self) -> Iterator[Blob]:
         """Give all blobs."""
@@ -73,20 +87,17 @@ class BlobObjects:
     def delete(self, digest: str, *, before: float) -> bool:
         """Delete a blob unless it is younger than that."""
         try:
-            if _modified_s(self._store.info(self._name(digest))) > before:
+            if _modified_s(self._store.info(self.path(digest))) > before:
                 return False
-            with self._writing():
-                self._store.rm_file(self._name(digest))
         except FileNotFoundError:
             return False
-        return True
+        return self._remove(self.path(digest))
 
     def tidy(self, *, before: float) -> None:
         """Delete what killed writers left."""
         for name, found in self._listed("temporary"):
             if _modified_s(found) <= before:
-                with self._writing(), contextlib.suppress(FileNotFoundError):
-                    self._store.rm_file(name)
+                self._remove(name)
 
     def _put_file(self, path: Path) -> tuple[str, int]:
         before, digest, size = _looked_at(path)
@@ -96,7 +107,7 @@ class BlobObjects:
                     self._store.put_file(str(path), name)
         if _state(path) != before:
             # What was sent may have another digest than its name says.
-            self._store.rm_file(self._name(digest))
+            self._store.rm_file(self.path(digest))
             raise errors.UnreadableFile(
                 "expected a file that nobody changes", where=str(path), got="one that changed"
             )
@@ -104,7 +115,7 @@ class BlobObjects:
 
     @contextlib.contextmanager
     def _named(self, digest: str) -> Generator[str]:
-        name = self._name(digest)
+        name = self.path(digest)
         if self._is_whole_at_once:
             yield name
             return
@@ -114,9 +125,17 @@ class BlobObjects:
         self._store.makedirs(name.rpartition("/")[0], exist_ok=True)
         self._store.mv(temporary, name)
 
+    def _remove(self, name: str) -> bool:
+        with self._writing():
+            try:
+                self._store.rm_file(name)
+            except FileNotFoundError:  # another `gc` was faster
+                return False
+            return True
+
     def _is_young(self, digest: str, size: int) -> bool:
         try:
-            found = self._store.info(self._name(digest))
+            found = self._store.info(self.path(digest))
         except FileNotFoundError:
             return False
         return found["size"] == size and _modified_s(found) > time.time() - _OLD_S
@@ -131,8 +150,6 @@ class BlobObjects:
     def _writing(self) -> Generator[None]:
         try:
             yield
-        except (errors.CalotypeError, FileNotFoundError):
-            raise
         except Exception as error:  # each store has exceptions of its own without a common base
             raise errors.CannotWrite(
                 "expected a store that takes files",
@@ -140,9 +157,6 @@ class BlobObjects:
                 got=f"{type(error).__name__}: {error}",
                 action="Check its address and your credentials for it.",
             ) from error
-
-    def _name(self, digest: str) -> str:
-        return f"{self._root}/blobs/{digest[:2]}/{digest}"
 
 
 def _looked_at(path: Path) -> tuple[tuple[int, int], str, int]:

@@ -63,6 +63,13 @@ class BlobStore:
             raise errors.NotFound(
                 f"expected the artifact {digest}", where=self._shown, got="none"
             ) from None
+        except OSError as error:
+            raise errors.UnreadableFile(
+                "expected an artifact store that can be read",
+                where=self._shown,
+                got=str(error),
+                action="Check its address and your credentials for it.",
+            ) from error
         if hashlib.sha256(text).hexdigest() != digest:
             raise self._corrupt(f"the list of files {digest} as it was stored", "another content")
         try:
@@ -88,7 +95,7 @@ class BlobStore:
         """Return what is wrong with a tree, in sentences; nothing when all is well."""
         try:
             tree = self.tree(digest)
-        except errors.WorkspaceError as error:
+        except errors.CalotypeError as error:
             return [str(error)]
         wrong: list[str] = []
         for entry in tree.entries:
@@ -136,6 +143,10 @@ class BlobStore:
             for blob in self._blobs.all()
             if blob.digest not in needed and blob.modified_s <= before
         ]
+
+    def blob_path(self, digest: str) -> str:
+        """Return where a blob lies, in the words of its store."""
+        return self._blobs.path(digest)
 
     @contextlib.contextmanager
     def _opened(self, entry: TreeEntry) -> Generator[BinaryIO]:

@@ -50,6 +50,10 @@ class Blobs(Protocol):
         """
         ...
 
+    def path(self, digest: str) -> str:
+        """Return where a blob lies, in the words of the store."""
+        ...
+
     def all(self) -> Iterator[Blob]:
         """Give all blobs, in no order."""
         ...

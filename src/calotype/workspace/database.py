@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from calotype import errors
-from calotype.workspace import database_errors, postgres, sqlite
+from calotype.workspace import database_errors, postgres, sqlite, tables
 from calotype.workspace.migrations import NEWEST, REVISIONS, VERSION_TABLE
 
 BUSY_TIMEOUT_MS: Final = 30_000
@@ -26,15 +26,19 @@ class Database:
     Args:
         url: SQLAlchemy URL; `sqlite:///…` or `postgresql://…`.
         make: whether a missing SQLite file may be made.
+        busy_timeout_ms: how long a writer waits for another.
 
     Raises:
         NotSupported: another kind of database.
         MissingDependency: its driver is not installed.
     """
 
-    def __init__(self, url: str, *, make: bool = False) -> None:
+    def __init__(
+        self, url: str, *, make: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS
+    ) -> None:
         self.url = url
-        self._engine = _engine(url, make=make)
+        self._busy_timeout_ms = busy_timeout_ms
+        self._engine = _engine(url, make=make, busy_timeout_ms=busy_timeout_ms)
         self._is_writing = threading.local()
 
     @property
@@ -107,6 +111,7 @@ class Database:
 
         options = {"writes": True, "copies_tables": True}
         with self._alone(self._engine.execution_options(**options)) as connection:
+            self._refuse_others(connection)
             upgrade(connection, to=to)
         self._engine.dispose()  # the connection that copied tables has foreign keys switched off
 
@@ -135,14 +140,14 @@ class Database:
     @contextlib.contextmanager
     def _connected(self, engine: Engine) -> Generator[Connection]:
         """Give a connection inside a transaction; one that cannot begin yet is tried again."""
-        until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        until_s = time.monotonic() + self._busy_timeout_ms / 1000
         while True:
             with contextlib.ExitStack() as stack:
                 try:
                     connection = stack.enter_context(engine.connect())
                     connection.begin()
                     if not _is_sqlite(self.url) and engine.get_execution_options().get("writes"):
-                        postgres.become_only_writer(connection)
+                        postgres.become_only_writer(connection, self._busy_timeout_ms)
                 except OperationalError as error:
                     if not database_errors.passes_soon(error) or time.monotonic() > until_s:
                         raise
@@ -161,6 +166,16 @@ class Database:
                 raise
             raise ours from error
 
+    def _refuse_others(self, connection: Connection) -> None:
+        taken = set(sqlalchemy.inspect(connection).get_table_names()) & set(tables.metadata.tables)
+        if taken and _revision(connection) is None:
+            raise errors.AlreadyExists(
+                "expected a database without tables of another program",
+                where=self.shown,
+                got=", ".join(sorted(taken)),
+                action="Use a database of its own.",
+            )
+
     def _check_known(self, revision: str) -> str:
         if revision in REVISIONS:
             return revision
@@ -172,9 +187,9 @@ class Database:
         )
 
 
-def _engine(url: str, *, make: bool) -> Engine:
+def _engine(url: str, *, make: bool, busy_timeout_ms: int) -> Engine:
     if _is_sqlite(url):
-        return sqlite.engine(sqlite.path_of(url), make=make, busy_timeout_ms=BUSY_TIMEOUT_MS)
+        return sqlite.engine(sqlite.path_of(url), make=make, busy_timeout_ms=busy_timeout_ms)
     try:
         return postgres.engine(url)
     except (NoSuchModuleError, ValueError, ArgumentError) as error:

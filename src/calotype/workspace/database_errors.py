@@ -34,12 +34,7 @@ def translated(error: DBAPIError, *, where: str) -> errors.CalotypeError | None:
         return _of_postgres(error, where)
     reason = str(error.orig)
     if code in _BUSY:
-        return errors.Busy(
-            "expected to be the only writer",
-            where=where,
-            got="another process that has been writing for half a minute",
-            action="Try again; `calotype status` shows what runs.",
-        )
+        return _busy(where)
     if code in _DAMAGED:
         return _damaged(where, reason)
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -56,6 +51,8 @@ def translated(error: DBAPIError, *, where: str) -> errors.CalotypeError | None:
 
 def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
     state = _state(error) or ""
+    if state == "55P03":
+        return _busy(where)
     if state.startswith("53"):  # disk full, out of memory, too many connections
         return errors.CannotWrite(
             "expected a database server with room", where=where, got=_reason(error)
@@ -63,13 +60,6 @@ def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
     if state in ("25006", "42501"):
         return errors.CannotWrite(
             "expected a database that this user may write to", where=where, got=_reason(error)
-        )
-    if state == "42P07":
-        return errors.AlreadyExists(
-            "expected a database without tables of another program",
-            where=where,
-            got=_reason(error),
-            action="Use a database of its own.",
         )
     if isinstance(error, OperationalError | InterfaceError):
         return errors.OperationFailed(
@@ -79,6 +69,15 @@ def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
             action="Check that it runs, and its address, user and password.",
         )
     return None
+
+
+def _busy(where: str) -> errors.Busy:
+    return errors.Busy(
+        "expected to become the only writer",
+        where=where,
+        got="another process that has been writing all the time",
+        action="Try again; `calotype status` shows what runs.",
+    )
 
 
 def _damaged(where: str, reason: str) -> errors.CorruptWorkspace:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -63,6 +61,14 @@ class Dataset:
             return str(self.source["url"])
         return LocalSource.of_document(self.source).text
 
+    @property
+    def links_name(self) -> str:
+        """The name of its folder of links, if it is a pattern; empty for all else."""
+        if self.artifact is not None or self.source["form"] != "pattern":
+            return ""
+        key = f"{self.origin}\0{self.source['names']}".encode("utf-8", "surrogateescape")
+        return f"links-{hashlib.sha256(key).hexdigest()[:32]}"
+
     def to_document(self) -> dict[str, Any]:
         """Return this as commands print it."""
         names = [item.name for item in dataclasses.fields(self) if item.name != "workspace"]
@@ -70,6 +76,7 @@ class Dataset:
         return {
             "id": self.id,
             **values,
+            "kind": self.kind,
             "origin": self.origin,
             "created_at": self.created_at.isoformat(),
         }
@@ -128,15 +135,15 @@ class Dataset:
             AlreadyExists: one of the names is taken, and `exist_ok` is false (0057).
             InvalidDataset: the files of a reference are gone or have changed (0018).
         """
-        if self.artifact is not None:
-            write = unpacked.of_artifact(self.workspace, self.artifact)
-        else:
-            self.check(progress=progress)
-            local = LocalSource.of_document(self.source)
+        self.check(progress=progress)
 
-            def write(folder: Path) -> None:
-                folder.mkdir()
-                gather(local, folder, as_links=False, progress=progress)
+        def write(folder: Path) -> None:
+            if self.artifact is not None:
+                self.workspace.artifacts.unpack(self.artifact, folder)
+                return
+            folder.mkdir()
+            local = LocalSource.of_document(self.source)
+            gather(local, folder, as_links=False, progress=progress)
 
         return unpacked.place(write, Path(target), exist_ok=exist_ok)
 
@@ -160,19 +167,12 @@ class Dataset:
 
     def _links(self, local: LocalSource, progress: Progress) -> Path:
         """Return a folder of links to what a pattern names, made once for all who ask."""
-        key = f"{local.text}\0{self.source['names']}".encode("utf-8", "surrogateescape")
-        folder = unpacked.root(self.workspace) / f"links-{hashlib.sha256(key).hexdigest()[:32]}"
-        if folder.is_dir():
-            return folder
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
-                made = Path(own) / "links"
-                made.mkdir()
-                gather(local, made, as_links=True, progress=progress)
-                unpacked.take_place(made, folder)
-        except OSError as error:
-            raise errors.write_error(error, where=os.fspath(folder)) from error
+        folder = unpacked.root(self.workspace) / self.links_name
+        if not folder.is_dir():
+            with unpacked.room(self.workspace) as own:
+                (own / "links").mkdir()
+                gather(local, own / "links", as_links=True, progress=progress)
+                unpacked.take_place(own / "links", folder)
         return folder
 
     def _changed(self, got: str) -> errors.InvalidDataset:

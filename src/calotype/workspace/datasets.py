@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from calotype.images.convert import convert
 from calotype.images.image_directory import ImageDirectory
 from calotype.images.manifest import INFO_NAME
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import listing, tables, web_content
+from calotype.workspace import listing, tables, unpacked, web_content
 from calotype.workspace.artifacts import Tree
 from calotype.workspace.dataset import Dataset
 from calotype.workspace.dataset_sources import LocalSource, gather
@@ -223,8 +222,8 @@ class DatasetRegistry:
         return _Content({"kind": "reference", **document}, None, listed.files, listed.bytes)
 
     def _fetched(self, url: str, limits: FetchLimits | None, progress: Progress) -> _Content:
-        with tempfile.TemporaryDirectory(prefix=".", dir=self._workspace.place.root) as folder:
-            path = web_content.fetch(url, Path(folder), limits=limits, progress=progress)
+        with unpacked.room(self._workspace) as folder:
+            path = web_content.fetch(url, folder, limits=limits, progress=progress)
             form = LocalSource.find(path).form
             tree = self._workspace.artifacts.put(path)
         source = {"kind": "url", "form": form, "url": web_content.public_url(url)}
@@ -232,15 +231,13 @@ class DatasetRegistry:
 
     def _copied(self, local: LocalSource, progress: Progress) -> _Content:
         source = {"kind": "copy", **local.to_document()}
-        has_workspace = self._workspace.place.root.is_relative_to(local.path)
-        refers = local.form == "folder" and _refers_to_images(local.path)
-        if local.form != "pattern" and not has_workspace and not refers:
+        if local.form in ("file", "archive"):
             return _stored(source, self._workspace.artifacts.put(local.path))
-        with tempfile.TemporaryDirectory(prefix="calotype-") as folder:
-            made = Path(folder) / "files"
-            if refers:
+        with unpacked.room(self._workspace) as own:
+            made = own / "files"
+            if local.form == "folder" and _refers_to_images(local.path):
                 convert(local.path, made, copy=True, progress=progress)
-            else:
+            else:  # links to exactly what a reference would have
                 made.mkdir()
                 gather(local, made, as_links=True, progress=progress)
             return _stored(source, self._workspace.artifacts.put(made))
@@ -250,7 +247,10 @@ def _refers_to_images(folder: Path) -> bool:
     """Return whether this is an image directory whose images lie elsewhere."""
     if not (folder / INFO_NAME).is_file():
         return False
-    return ImageDirectory.load(folder).info.source.kind != "copy"
+    try:
+        return ImageDirectory.load(folder).info.source.kind != "copy"
+    except errors.InvalidDataset:  # a file of that name, of somebody else's
+        return False
 
 
 def _stored(source: dict[str, Any], tree: Tree) -> _Content:

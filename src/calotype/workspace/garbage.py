@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors
-from calotype.workspace import leftovers, references
+from calotype.workspace import leftovers, references, unpacked
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
@@ -23,7 +23,8 @@ class Collected:
     Attributes:
         blobs: stored files.
         bytes: their size.
-        folders: of running services without a record.
+        folders: of services without a record, copies of what was registered, and what killed
+            processes left.
     """
 
     blobs: int
@@ -54,16 +55,22 @@ def collect(workspace: Workspace, *, older_than_s: float = SPARED_S) -> Collecte
             got=error.got,
             action="Delete what `calotype workspace check` names, then collect again.",
         ) from error
-    return Collected(blobs, size, _remove_folders(workspace))
+    links = {dataset.links_name for dataset in workspace.datasets.list()}
+    unneeded = unpacked.remove_unneeded(
+        workspace, links | found.trees.keys(), older_than_s=older_than_s
+    )
+    return Collected(blobs, size, unneeded + _remove_folders(workspace, older_than_s))
 
 
-def _remove_folders(workspace: Workspace) -> int:
+def _remove_folders(workspace: Workspace, older_than_s: float) -> int:
+    idle = [folder for folder in leftovers.folders(workspace) if not leftovers.runs(folder)]
     removed = 0
-    for folder in leftovers.folders(workspace):
-        if not leftovers.runs(folder):
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise errors.write_error(error, where=str(folder)) from error
-            removed += 1
+    for folder in (*idle, *leftovers.temporary(workspace, older_than_s=older_than_s)):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:  # another `gc` was faster
+            continue
+        except OSError as error:
+            raise errors.write_error(error, where=str(folder)) from error
+        removed += 1
     return removed

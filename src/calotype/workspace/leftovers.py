@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,13 @@ def folders(workspace: Workspace) -> list[Path]:
     found = sorted(path for path in services.iterdir() if path.is_dir())
     known = {service.name for service in workspace.services.list()}
     return [path for path in found if path.name not in known]
+
+
+def temporary(workspace: Workspace, *, older_than_s: float) -> list[Path]:
+    """Return the folders that were being filled when their process was killed."""
+    before = time.time() - older_than_s
+    hidden = sorted(workspace.place.root.glob(".*"))
+    return [path for path in hidden if path.is_dir() and path.stat().st_mtime <= before]
 
 
 def runs(folder: Path) -> bool:

@@ -142,7 +142,7 @@ def pairs(wanted: Filters | None) -> list[tuple[str, ...]]:
     if wanted is None:
         return []
     if isinstance(wanted, Mapping):
-        return list(wanted.items())
+        return [(str(key), str(value)) for key, value in wanted.items()]
     given: Iterable[str | Sequence[str]] = [wanted] if isinstance(wanted, str) else wanted
     return [_pair(one) for one in given]
 

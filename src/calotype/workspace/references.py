@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, Integer, String
 
 from calotype.workspace import tables
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 # Under these names stands the digest of a tree, in columns and in JSON of any depth.
 _NAMES: Final = frozenset({"artifact"})
+_READ: Final = (JSON, String, Integer)
 _SOURCE: Final = ("service_revisions", "inference", "source")
 
 
@@ -41,7 +42,9 @@ def read(database: Database) -> References:
     others: set[str] = set()
     with database.reading() as connection:
         for table in tables.metadata.sorted_tables:
-            columns = [item for item in table.c if isinstance(item.type, JSON | String)]
+            if table is tables.audit:  # what it tells of may be gone
+                continue
+            columns = [item for item in table.c if isinstance(item.type, _READ)]
             for row in connection.execute(sqlalchemy.select(*columns)).mappings():
                 for name, digest in _digests(table.name, dict(row)):
                     if name:
@@ -66,5 +69,5 @@ def _digests(table: str, row: dict[str, Any]) -> Generator[tuple[bool, str]]:
 
 def _title(table: str, row: dict[str, Any]) -> str:
     kind = table.replace("_", " ").removesuffix("s")
-    names = [row.get(key) for key in ("service", "name", "id", "version", "number")]
+    names = [row.get("service"), row.get("name", row.get("id")), row.get("version")]
     return f"{kind} '{':'.join(str(name) for name in names if name is not None)}'"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,28 +36,58 @@ def root(workspace: Workspace) -> Path:
     return workspace.place.root / FOLDER
 
 
+def remove_unneeded(workspace: Workspace, keep: Collection[str], *, older_than_s: float) -> int:
+    """Delete what was unpacked and is registered no more, and what killed processes left.
+
+    Args:
+        workspace: whose.
+        keep: names of what is needed: digests of trees, folders of links.
+        older_than_s: what is younger stays.
+
+    Returns:
+        How many folders were deleted.
+
+    Raises:
+        CannotWrite: one cannot be deleted.
+    """
+    before = time.time() - older_than_s
+    removed = 0
+    for folder in sorted(root(workspace).glob("*")):
+        if folder.name in keep or _last_written_s(folder) > before:
+            continue
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise errors.write_error(error, where=str(folder)) from error
+        removed += 1
+    return removed
+
+
 def folder_of(workspace: Workspace, digest: str) -> Path:
     """Return the folder that a tree is unpacked in; see `path_of`."""
     folder = root(workspace) / digest
     if folder.is_dir():
         return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
-            workspace.artifacts.unpack(digest, Path(own) / digest)
-            take_place(Path(own) / digest, folder)
-    except OSError as error:
-        raise errors.write_error(error, where=str(folder)) from error
+    with room(workspace) as own:
+        workspace.artifacts.unpack(digest, own / digest)
+        take_place(own / digest, folder)
     return folder
 
 
-def of_artifact(workspace: Workspace, digest: str) -> Callable[[Path], None]:
-    """Return what writes a tree into a folder that it makes."""
+@contextlib.contextmanager
+def room(workspace: Workspace) -> Generator[Path]:
+    """Give a folder for work, on the same disk as what is unpacked; gone at the end.
 
-    def write(folder: Path) -> None:
-        workspace.artifacts.unpack(digest, folder)
-
-    return write
+    Raises:
+        CannotWrite: the workspace's folder cannot be written to.
+    """
+    place = root(workspace)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=place) as own:
+            yield Path(own)
+    except OSError as error:
+        raise errors.write_error(error, where=str(place)) from error
 
 
 def place(
@@ -99,6 +131,14 @@ def take_place(made: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+
+
+def _last_written_s(folder: Path) -> float:
+    """Return when a folder was written to; somebody may be at work in one that has no name yet."""
+    inside = folder.rglob("*") if folder.name.startswith(".") else ()
+    with contextlib.suppress(FileNotFoundError):
+        return max(path.lstat().st_mtime for path in (folder, *inside))
+    return time.time()  # it is being finished
 
 
 def _innermost(folder: Path) -> Path:

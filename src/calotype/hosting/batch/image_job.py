@@ -54,7 +54,7 @@ class ImageJob:
         """
         from calotype.scoring.scorer import Scorer
 
-        is_kept = self.settings.output == "append_row"
+        is_kept = self.settings.output_action == "append_row"
         folder = self.out if is_kept else self.scratch / "scored"
         scorer = Scorer(self.model, self.precision, progress=progress)
         watched = _Watched(progress, folder, self.settings.error_threshold)

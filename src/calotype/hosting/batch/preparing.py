@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.worker_client import BatchScript
 from calotype.hosting.layout import Layout
 from calotype.workspace.environments import EnvironmentDefinition
 from calotype.workspace.model_registry import RegisteredModel
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import Revision
+from calotype.workspace.unpacked import take_place
 from calotype.workspace.workspace import Workspace
 
 MODELS: Final = "azureml-models"
@@ -36,9 +37,7 @@ class Prepared:
     identity: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def prepare(
-    workspace: Workspace, service: str, version: str, number: int, places: JobPlaces
-) -> Prepared:
+def prepare(workspace: Workspace, service: str, version: str, number: int) -> Prepared:
     """Unpack a revision of a service, unless that was done.
 
     Raises:
@@ -49,11 +48,11 @@ def prepare(
     folder = Layout.of(workspace.place).revision(service, version, number)
     models = [workspace.models.find(reference) for reference in revision.models]
     for model in models:
-        _once(folder / MODELS / model.name / str(model.version), workspace, model.artifact, places)
+        _once(folder / MODELS / model.name / str(model.version), workspace, model.artifact)
     if not revision.inference.entry_script:
         return Prepared(_only(folder, models), revision.runtime)
     if revision.inference.source:
-        _once(folder / SOURCE, workspace, revision.inference.source, places)
+        _once(folder / SOURCE, workspace, revision.inference.source)
     script = _script(folder, models, revision)
     return Prepared(
         script.model_directory or folder,
@@ -76,18 +75,14 @@ def model_directory(folder: Path, models: list[RegisteredModel]) -> Path | None:
     return folder / MODELS
 
 
-def _once(folder: Path, workspace: Workspace, artifact: str, places: JobPlaces) -> None:
-    """Unpack a tree; of two jobs that begin at the same time, the second finds it there."""
-    if folder.exists():
+def _once(folder: Path, workspace: Workspace, artifact: str) -> None:
+    """Unpack a tree; of two jobs that begin at the same time, one finds it there."""
+    if folder.is_dir():
         return
-    aside = places.scratch / "unpacked"
-    workspace.artifacts.unpack(artifact, aside)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        aside.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
+        workspace.artifacts.unpack(artifact, Path(own) / "files")
+        take_place(Path(own) / "files", folder)
 
 
 def _only(folder: Path, models: list[RegisteredModel]) -> Path:

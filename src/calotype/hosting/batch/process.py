@@ -79,7 +79,7 @@ def _worked(
 ) -> dict[str, Any]:
     """Do the job; return what its record says of the result."""
     said = run.inputs
-    prepared = prepare(workspace, run.subject, said["version"], said["revision"], places)
+    prepared = prepare(workspace, run.subject, said["version"], said["revision"])
     job = _job(prepared, said, places)
     done = job.run(progress)
     outputs: dict[str, Any] = {"counts": done["counts"], "images_per_s": done["images_per_s"]}
@@ -118,15 +118,16 @@ def _job(prepared: Prepared, said: dict[str, Any], places: JobPlaces) -> ImageJo
 
 
 def _fail(workspace: Workspace, run: Run, progress: RecordedProgress, error: Exception) -> None:
-    trace = traceback.format_exc()
-    if isinstance(error, errors.ScriptFailed) and error.trace:
-        trace = error.trace
-    progress.say(trace.rstrip())
     is_ours = isinstance(error, errors.CalotypeError)
+    message = str(error) if is_ours else f"{type(error).__name__}: {error}"
+    trace = "" if is_ours else traceback.format_exc()
+    if isinstance(error, errors.ScriptFailed):
+        trace = error.trace
+    progress.say(f"failed: {message}\n{trace}".rstrip())
     told = {
         "number": error.number if isinstance(error, errors.CalotypeError) else 1000,
-        "message": str(error) if is_ours else f"{type(error).__name__}: {error}",
-        "trace": trace if isinstance(error, errors.ScriptFailed) or not is_ours else "",
+        "message": message,
+        "trace": trace,
         "at": now().isoformat(),
     }
     workspace.runs.change(run.id, state="Failed", ended_at=now(), error=told)

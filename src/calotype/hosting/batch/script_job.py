@@ -103,7 +103,7 @@ class ScriptJob:
             **self.identity,
             "images": directory.info.fingerprint,
             "mini_batch_size": settings.mini_batch_size,
-            "output": settings.output,
+            "output_action": settings.output_action,
         }
         run = {
             "script": self.script.script.name,
@@ -116,7 +116,7 @@ class ScriptJob:
             self.out,
             identity=identity,
             run=run,
-            keeps_rows=settings.output == "append_row",
+            keeps_rows=settings.output_action == "append_row",
             part_s=self.part_s,
         )
 
@@ -231,12 +231,12 @@ class _Workers:
             try:
                 return worker.run(batch.number, paths, timeout_s=settings.timeout_s)
             except MiniBatchFailed as failure:
-                if attempt == settings.retries or self._is_closing:
-                    raise
-                said = failure.trace or failure.got
+                said = (failure.trace or failure.got).rstrip()
                 self._progress.say(
                     f"mini-batch {batch.number}: attempt {attempt + 1} failed: {said}"
                 )
+                if attempt == settings.retries or self._is_closing:
+                    raise
         raise AssertionError("the last attempt returns or raises")
 
 

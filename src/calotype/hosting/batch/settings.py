@@ -26,7 +26,7 @@ class BatchSettings(Parameters):
         default=-1, ge=-1, description="The job fails when more files do; -1: never."
     )
     timeout_s: float = Field(default=30.0, gt=0, description="That a mini-batch may take.")
-    output: Literal["append_row", "summary_only"] = Field(
+    output_action: Literal["append_row", "summary_only"] = Field(
         default="append_row",
         description="append_row keeps a row for each prediction, summary_only their number.",
     )

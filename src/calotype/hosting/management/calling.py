@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from calotype import errors
@@ -15,6 +16,8 @@ from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 TIMEOUT_S = 80.0  # as the retired product had it
+_DOCUMENT_S: Final = 10.0
+_HOPELESS: Final = ("Failed", "Unschedulable")  # nothing of it serves
 
 
 def run(
@@ -53,12 +56,14 @@ def _send(
 ) -> Reply:
     service = workspace.services.get(name)
     observed = keeper.look(workspace, name)
-    if not observed.scoring_uri:
+    if not observed.scoring_uri or observed.state in _HOPELESS:
+        reason = (observed.error or {}).get("message", "")
         raise errors.OperationFailed(
-            "expected a service with a scoring URI",
+            "expected a service that takes requests",
             where=f"service '{name}'",
-            got=f"one that is {observed.state}",
-            action="`calotype up` starts the services of the workspace.",
+            got=f"one that is {observed.state}{f': {reason}' if reason else ''}",
+            action=f"`calotype service get-logs -n {name}` shows its log; `calotype up` starts "
+            "the services of the workspace.",
         )
     credential = credentials.credential_of(workspace, service)
     shown = {"authorization": f"Bearer {credential}"} if credential else {}
@@ -88,6 +93,23 @@ def client_for(
         ca_file=Path(certificate) if is_pem else None,
         connect_to=_reachable(host),
     )
+
+
+def document_reader(
+    workspace: Workspace, service: Service, scoring_uri: str
+) -> Callable[[str], bytes]:
+    """Return a function that reads the documents of a service, as `clients.describe` needs it."""
+    http = client_for(workspace, service, scoring_uri, timeout_s=_DOCUMENT_S)
+    credential = credentials.credential_of(workspace, service)
+    headers = {"authorization": f"Bearer {credential}"} if credential else {}
+
+    def read(uri: str) -> bytes:
+        reply = http.request("GET", uri, headers)
+        if reply.status != 200:
+            raise LookupError(f"{uri}: {reply.status}")
+        return reply.body
+
+    return read
 
 
 def _door_host(workspace: Workspace) -> str:

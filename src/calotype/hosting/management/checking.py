@@ -157,13 +157,16 @@ def _check_servable(workspace: Workspace, reference: str, runtime: RuntimeSettin
     model = _find(workspace, reference)
     paths = [entry.path for entry in workspace.artifacts.tree(model.artifact).entries]
     suffixes = [PurePosixPath(path).suffix.lower() for path in paths]
-    if model.kind == "image" or suffixes.count(".onnx") == 1 or suffixes.count(SAFE_SUFFIX) == 1:
+    if model.kind == "image" or suffixes.count(".onnx") == 1:
         return
-    if sum(suffix in PICKLE_SUFFIXES for suffix in suffixes) != 1:
+    is_sklearn = model.framework == "ScikitLearn" or model.kind == "sklearn"
+    if is_sklearn and suffixes.count(SAFE_SUFFIX) == 1:
+        return
+    if not is_sklearn or sum(suffix in PICKLE_SUFFIXES for suffix in suffixes) != 1:
         raise errors.InvalidModel(
             "expected an image model, one .onnx file or a scikit-learn model (.skops), which can "
             "be served without code",
-            where=f"model '{reference}'",
+            where=f"model '{reference}', framework {model.framework}",
             got=_listed(paths),
             action="Give --entry-script score.py (entry_script=…).",
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from calotype import errors
+from calotype.hosting.batch.jobs import BatchJobs
 from calotype.hosting.layout import Layout
 from calotype.hosting.management import keeper
 from calotype.workspace.workspace import Workspace
@@ -27,6 +28,8 @@ def delete(workspace: Workspace, name: str) -> bool:
         service = workspace.services.get(name)
     except errors.NotFound:
         return False
+    if service.target == "batch":
+        BatchJobs(workspace).forget(name)
     workspace.services.delete(name)
     workspace.audit.note("service.delete", name, target=service.target)
     keeper.tell(workspace, service)

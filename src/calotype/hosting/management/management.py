@@ -232,7 +232,7 @@ class Management:
         Args:
             name: of the service.
             version: the new one.
-            rules: see `RolloutRules`.
+            rules: of `hosting.canary.RolloutRules`.
 
         Raises:
             CalotypeError: there is no such version, or a rule is none.
@@ -306,6 +306,16 @@ class Management:
     def credential(self, name: str) -> str:
         """Return what a caller shows; empty when nothing is asked for."""
         return credentials.credential_of(self._workspace, self._workspace.services.get(name))
+
+    def document_reader(self, name: str, scoring_uri: str) -> Callable[[str], bytes]:
+        """Return a function that reads the documents of a service with its credential.
+
+        Args:
+            name: of the service.
+            scoring_uri: as `observe` tells it.
+        """
+        service = self._workspace.services.get(name)
+        return calling.document_reader(self._workspace, service, scoring_uri)
 
     def logs(
         self,
@@ -384,4 +394,4 @@ class Management:
 
 
 def _rolled_out(service: Service) -> str:
-    return next((one.name for one in service.versions if one.rollout), "")
+    return next((one.name for one in service.versions if versions.is_rolled_out(one)), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from calotype import errors
 from calotype.hosting.management import checking, credentials, keeper
@@ -13,6 +13,8 @@ from calotype.hosting.management.access import changed_access
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import ONLY_VERSION, Revision, Service, Version
 from calotype.workspace.workspace import Workspace
+
+_OF_LISTENERS: Final = ("host", "port", "tls_certificate", "tls_key", "tls_exact_1_2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,7 @@ def apply(
     values = _values(workspace, service, changes)
     old = service.version(changes.version)
     revision = next_revision(workspace, service, old, changes)
-    # Replicas are started with their access: another one needs new ones, started beside the old.
-    is_new = revision != old.wanted or changes.always_new_revision or "access" in values
+    is_new = revision != old.wanted or changes.always_new_revision or _has_moved(service, values)
     if is_new:
         put_revision(workspace, service, old, revision, **values)
     elif values:
@@ -66,7 +67,7 @@ def apply(
             else {}
         ),
     )
-    if is_new or "credentials" in values:
+    if is_new or values.keys() & {"access", "credentials"}:
         keeper.tell(workspace, service)
     return workspace.services.get(service.name)
 
@@ -114,6 +115,12 @@ def put_revision(
         ),
         **values,
     )
+
+
+def _has_moved(service: Service, values: Mapping[str, Any]) -> bool:
+    """Whether replicas would have to listen otherwise; keys and rules they take while they run."""
+    new = values.get("access", service.access)
+    return any(getattr(new, name) != getattr(service.access, name) for name in _OF_LISTENERS)
 
 
 def _number(version: Version) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from calotype import errors
+from calotype.hosting.canary import RolloutRules
 from calotype.hosting.management import checking, keeper, updating
 from calotype.workspace.service_settings import Inference, RuntimeSettings
-from calotype.workspace.services import Revision, Service, Version
+from calotype.workspace.services import Revision, Service, Version, now
 from calotype.workspace.workspace import Workspace
 
 MOST_VERSIONS: Final = 6
@@ -189,7 +190,7 @@ def roll_back(
         NotFound: there is no such version or revision, or none before.
     """
     version = service.version(name)
-    if revision is None and version.rollout:
+    if revision is None and is_rolled_out(version):
         return _end_rollout(workspace, service, version)
     serving = version.serving_revision
     if revision is None and serving not in (None, version.wanted_revision):
@@ -212,8 +213,13 @@ def roll_back(
     return workspace.services.get(service.name)
 
 
+def is_rolled_out(version: Version) -> bool:
+    """Whether a roll-out has given a version traffic that it could lose again."""
+    return bool(version.rollout) and not version.is_default and version.traffic_percent > 0
+
+
 def _end_rollout(workspace: Workspace, service: Service, version: Version) -> Service:
-    shares = split(service, {version.name: 0}) if not version.is_default else {}
+    shares = split(service, {version.name: 0})
     workspace.services.change_version(service.name, version.name, rollout={})
     _write_shares(workspace, service, shares)
     workspace.audit.note("service.roll_back", service.name, version=version.name, percents=shares)
@@ -265,17 +271,6 @@ def _require_cluster(service: Service) -> None:
         )
 
 
-def canary_rules(rules: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the rules of a roll-out, checked.
-
-    Raises:
-        ParameterError: an unknown rule, or a value out of its range.
-    """
-    from calotype.hosting.management.rollout_rules import RolloutRules
-
-    return RolloutRules.of(rules, where="canary").model_dump()
-
-
 def start_canary(
     workspace: Workspace, service: Service, name: str, rules: Mapping[str, Any]
 ) -> Service:
@@ -294,13 +289,21 @@ def start_canary(
             got="the default",
             action="Create a version for what is new: `calotype service create-version`.",
         )
-    rollout = canary_rules(rules)
-    first = max(candidate.traffic_percent, rollout["step_percent"])
+    checked = RolloutRules.of(rules, where="canary")
+    rollout = {
+        "rules": checked.model_dump(),
+        "control": default_of(service).name,
+        "state": "in progress",
+        "reason": "",
+        "started_at": now().isoformat(),
+        "step_since": now().isoformat(),
+    }
+    first = max(candidate.traffic_percent, checked.step_percent)
     shares = split(service, {name: first})
     workspace.services.put_version(
         service.name, dataclasses.replace(candidate, rollout=rollout, traffic_percent=first)
     )
     _write_shares(workspace, service, shares)
-    workspace.audit.note("service.start_canary", service.name, version=name, rules=rollout)
+    workspace.audit.note("service.start_canary", service.name, version=name, rules=rollout["rules"])
     keeper.tell(workspace, service)
     return workspace.services.get(service.name)

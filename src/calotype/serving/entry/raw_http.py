@@ -48,7 +48,7 @@ class Model:
     def get_model_path(
         model_name: str, version: int | None = None, _workspace: object = None
     ) -> str:
-        """Return the path of a model below `AZUREML_MODEL_DIR`.
+        """Return the path of a model's file or folder below `AZUREML_MODEL_DIR`.
 
         Raises:
             FileNotFoundError: there is none of that name.
@@ -56,14 +56,20 @@ class Model:
         folder = Path(os.environ.get("AZUREML_MODEL_DIR", ""))
         named = folder / model_name
         if not named.exists() and folder.name and folder.is_dir():  # the folder of the only model
-            return str(folder)
+            return _only_one(folder)
         versions = sorted(
             (one for one in named.glob("*") if one.name.isdigit()), key=lambda one: int(one.name)
         )
         found = named / str(version) if version is not None else (versions or [named])[-1]
         if not found.exists():
             raise FileNotFoundError(f"no model {model_name!r} in AZUREML_MODEL_DIR")
-        return str(found)
+        return _only_one(found)
+
+
+def _only_one(folder: Path) -> str:
+    """Return the file or folder that was registered: `joblib.load` is often called with it."""
+    inside = [folder] if folder.is_file() else [*folder.iterdir()]
+    return str(inside[0] if len(inside) == 1 else folder)
 
 
 _REQUEST = {"AMLRequest": AMLRequest, "rawhttp": rawhttp}

@@ -1,0 +1,5 @@
+"""`azureml.core.container_registry`."""
+
+from calotype.webservice.registry_credentials import ContainerRegistry
+
+__all__ = ["ContainerRegistry"]

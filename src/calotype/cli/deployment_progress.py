@@ -1,0 +1,51 @@
+"""Watching a service start: each step on stderr, and the whole reason when it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from calotype.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from calotype.hosting.keeping import Observation
+    from calotype.hosting.management import Management
+
+
+def wait_for(
+    terminal: Terminal, management: Management, name: str, *, timeout_s: float | None = None
+) -> Observation:
+    """Wait until a service is ready, telling each step.
+
+    Raises:
+        OperationFailed: it does not become ready; trace and model folder are on stderr by then.
+    """
+    from calotype.hosting.management.waiting import DeploymentFailed
+
+    said: set[str] = set()
+
+    def tell(observation: Observation) -> None:
+        for line in _steps(name, observation):
+            if line not in said:
+                said.add(line)
+                terminal.progress.say(line)
+
+    try:
+        return management.wait(name, on_change=tell, timeout_s=timeout_s)
+    except DeploymentFailed as failure:
+        if failure.details:
+            click.echo(failure.details, err=True)
+        raise
+
+
+def _steps(name: str, observation: Observation) -> list[str]:
+    lines = [f"{name}: {observation.state}"]
+    for version, seen in observation.versions.items():
+        if seen.serving_revision is not None and seen.serving_revision == seen.wanted_revision:
+            lines.append(f"{name}: {version} serves revision {seen.serving_revision}")
+    lines += [
+        f"{name}: replica {one.replica} of {one.version}, revision {one.revision}: {one.state}"
+        for one in observation.replicas
+    ]
+    return lines

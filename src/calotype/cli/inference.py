@@ -1,0 +1,132 @@
+"""Models and scripts as commands name them: registered, or files that are registered on the way."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from calotype import errors
+from calotype.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from calotype.webservice.deployment_files import InferenceFile
+    from calotype.webservice.environment import Environment
+    from calotype.workspace.service_settings import Inference
+    from calotype.workspace.workspace import Workspace
+
+
+_READY_MODEL = "imagenet"  # as for `calotype serve --model`
+
+
+def models_of(terminal: Terminal, workspace: Workspace, given: Sequence[str]) -> tuple[str, ...]:
+    """Return references to registered models; a path is registered first, and told."""
+    return tuple(_model(terminal, workspace, one) for one in given)
+
+
+def are_paths(given: Sequence[str]) -> bool:
+    """Whether one of the models would have to be registered."""
+    return any(one == _READY_MODEL or Path(one).exists() for one in given)
+
+
+def _model(terminal: Terminal, workspace: Workspace, given: str) -> str:
+    path = Path(given)
+    if given == _READY_MODEL and not path.exists():
+        return _ready_model(terminal, workspace)
+    is_name = re.fullmatch(r"[\w.-]+(:\d+)?", given) is not None
+    if is_name:
+        try:
+            return workspace.models.find(given).id
+        except errors.NotFound:
+            if not path.exists():
+                raise
+    if not path.exists():
+        raise errors.NotFound(
+            "expected a registered model, or its file or folder",
+            where="-m",
+            got=f"'{given}'",
+            action="`calotype model list` shows all that are registered.",
+        )
+    name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.") or "model"
+    registered = workspace.models.register(path, name)
+    terminal.progress.say(f"Registered {given} as model {registered.id}.")
+    return registered.id
+
+
+def _ready_model(terminal: Terminal, workspace: Workspace) -> str:
+    try:
+        return workspace.models.find(_READY_MODEL).id
+    except errors.NotFound:
+        from calotype.models.imagenet import make_once
+
+        registered = workspace.models.register(make_once(), _READY_MODEL)
+        terminal.progress.say(f"Registered the ready model as {registered.id}.")
+        return registered.id
+
+
+def inference_of(
+    terminal: Terminal,
+    workspace: Workspace,
+    *,
+    inference_file: Path | None,
+    entry_script: str | None,
+    source_directory: Path | None,
+    environment: str | None,
+    is_local: bool,
+) -> Inference | None:
+    """Store what an inferenceconfig.json and options name; None when they name nothing.
+
+    Raises:
+        UsageError: an option needs another one.
+        CalotypeError: something does not exist, or cannot be used.
+    """
+    from calotype.webservice.deployment_files import read_inference
+    from calotype.webservice.inference_config import InferenceConfig
+
+    said = read_inference(inference_file) if inference_file else None
+    for warning in said.warnings if said else ():
+        terminal.progress.say(f"note: {warning}")
+    script = entry_script or (said.entry_script if said else None)
+    source = source_directory or (said.source_directory if said else None)
+    if script is None:
+        if source or environment:
+            raise click.UsageError("--source-directory and -e belong to --entry-script.")
+        return None
+    with told(terminal):
+        configuration = InferenceConfig(
+            entry_script=script,
+            source_directory=source,
+            environment=_environment(workspace, environment, said, str(inference_file)),
+            description=(said.description if said else None) or None,
+        )
+        return configuration.build(workspace, is_local=is_local)
+
+
+@contextmanager
+def told(terminal: Terminal) -> Generator[None]:
+    """Say as notes what is warned about within."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        terminal.progress.say(f"note: {one.message}")
+
+
+def _environment(
+    workspace: Workspace, named: str | None, said: InferenceFile | None, where: str
+) -> Environment | None:
+    from calotype.webservice.environment import Environment
+    from calotype.webservice.environment_documents import environment_of
+
+    wanted: str | dict[str, Any] | None = named or (said.environment if said else None)
+    if not wanted:
+        return None
+    if isinstance(wanted, dict):
+        return Environment.from_definition(environment_of(wanted, where=where))
+    name, _, version = wanted.partition(":")
+    return Environment.get(workspace, name, version=version or None)

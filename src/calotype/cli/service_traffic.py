@@ -1,0 +1,109 @@
+"""`calotype service traffic|canary|rollback`: who of the versions answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from calotype.cli.deployment_progress import wait_for
+from calotype.cli.service_option import management, name_option, pairs
+from calotype.cli.service_versions import show_versions
+from calotype.cli.terminal import Terminal, command, examples
+from calotype.cli.workspace_option import current_workspace
+
+
+@command(
+    epilog=examples(
+        "calotype service traffic -n flowers",
+        "calotype service traffic -n flowers blue=10",
+        "calotype service traffic -n flowers --mirror blue=100",
+    )
+)
+@name_option
+@click.argument("shares", nargs=-1, metavar="[VERSION=PERCENT]...")
+@click.option(
+    "--mirror",
+    multiple=True,
+    metavar="VERSION=PERCENT",
+    help="It gets copies of so many requests, whose answers nobody sees; repeatable.",
+)
+def traffic(
+    terminal: Terminal, name: str, shares: tuple[str, ...], mirror: tuple[str, ...]
+) -> None:
+    """Share the requests out over the versions; the default one takes what others leave.
+
+    Without shares, the present ones are shown.
+    """
+    percents, copies = _percents(shares, "A share"), _percents(mirror, "--mirror")
+    if percents or copies:
+        service = management().set_traffic(name, percents, mirror=copies)
+    else:
+        service = current_workspace().services.get(name)
+    show_versions(terminal, service)
+
+
+def _percents(given: tuple[str, ...], option: str) -> dict[str, int]:
+    found = pairs(given, option=option) or {}
+    for version, text in found.items():
+        if not text.rstrip("%").isdecimal():
+            raise click.UsageError(f"{option} takes a whole percentage, not '{version}={text}'.")
+    return {version: int(text.rstrip("%")) for version, text in found.items()}
+
+
+@command(
+    epilog=examples(
+        "calotype service canary -n flowers --version blue",
+        "calotype service canary -n flowers --version blue --step-percent 25 --step-s 300",
+        "calotype service rollback -n flowers    # ends it",
+    )
+)
+@name_option
+@click.option("--version", required=True, help="The new version.")
+@click.option("--step-percent", type=click.IntRange(1, 100), help="More each step.  [default: 10]")
+@click.option("--step-s", type=float, help="The least that a step lasts.  [default: 60]")
+@click.option("--min-requests", type=int, help="Answers before a step is judged.  [default: 50]")
+@click.option(
+    "--max-error-rate-increase",
+    type=click.FloatRange(0, 1),
+    help="Of failures over the default version, or it is rolled back.  [default: 0.01]",
+)
+@click.option(
+    "--max-latency-ratio",
+    type=float,
+    help="To the default version's latency, or it is rolled back.  [default: 1.5]",
+)
+def canary(terminal: Terminal, name: str, version: str, **rules: Any) -> None:
+    """Roll a version out: it gets more and more of the traffic while it does well.
+
+    When its failures or its latency are worse than the default version's, it is rolled back.
+    """
+    said = {rule: value for rule, value in rules.items() if value is not None}
+    show_versions(terminal, management().start_canary(name, version, **said))
+
+
+@command(
+    epilog=examples(
+        "calotype service rollback -n flowers",
+        "calotype service rollback -n flowers --version blue --revision 2",
+    )
+)
+@name_option
+@click.option(
+    "--version",
+    help="Which of its versions.  [default: the one that is rolled out, else the default one]",
+)
+@click.option("--revision", type=int, help="Go back to this one.  [default: the one before]")
+@click.option("--no-wait", is_flag=True, help="Come back before it is done.")
+def rollback(
+    terminal: Terminal, name: str, version: str | None, revision: int | None, no_wait: bool
+) -> None:
+    """Undo the last change of a service, or the roll-out of a version.
+
+    A second roll-back undoes the first.
+    """
+    changes = management()
+    service = changes.roll_back(name, version, revision=revision)
+    if not no_wait and service.target != "batch":
+        wait_for(terminal, changes, name)
+    show_versions(terminal, current_workspace().services.get(name))

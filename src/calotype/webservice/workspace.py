@@ -1,0 +1,151 @@
+"""The workspace under the names of the retired SDK: with what old scripts touch."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from calotype.webservice import unsupported
+from calotype.webservice.named import NamedDatasets, NamedEnvironments, NamedModels
+from calotype.workspace import workspace as plain
+
+if TYPE_CHECKING:
+    from calotype.webservice.compute import ClusterCompute
+    from calotype.webservice.webservice import Webservice
+
+_RETIRED = ("config.json", "project.json")  # these named a workspace in the cloud
+
+
+class Workspace(plain.Workspace):
+    """Datasets, models, environments, runs and services, and where they are kept.
+
+    Made by `create`, `from_config` or `get`. Its models, datasets and environments are registries
+    and dictionaries of the latest versions by name, too.
+    """
+
+    @classmethod
+    def create(  # pyright: ignore[reportIncompatibleMethodOverride] - more is accepted
+        cls,
+        name: str,
+        location: str | Path | None = None,
+        exist_ok: bool = False,
+        *,
+        auth: Any = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        database: str = "",
+        artifacts: str = "",
+        **_ignored: Any,
+    ) -> Self:
+        """Make a workspace.
+
+        Args:
+            name: 1 to 255 letters, digits, dashes and underscores.
+            location: the folder that gets a `.calotype`; the working folder when left out. With a
+                subscription it named a region, and is ignored unless it is a folder.
+            exist_ok: return the one that is there.
+            auth, subscription_id, resource_group: have no meaning here.
+            database: SQLAlchemy URL of a database elsewhere.
+            artifacts: fsspec URL of a store elsewhere.
+
+        Raises:
+            AlreadyExists: there is one, and `exist_ok` is false (0057).
+            CannotWrite: the folder cannot be written to (0046).
+        """
+        unsupported.ignore_given(
+            auth=auth, subscription_id=subscription_id, resource_group=resource_group
+        )
+        if subscription_id is not None and location is not None and not Path(location).is_dir():
+            location = None
+        return super().create(name, location, exist_ok, database=database, artifacts=artifacts)
+
+    @classmethod
+    def from_config(cls, path: str | Path | None = None, auth: Any = None, **_ignored: Any) -> Self:
+        """Return the workspace at `path`, or the one that a command would use here.
+
+        Args:
+            path: a folder; of a file, its folder and those above it.
+            auth: has no meaning here.
+
+        Raises:
+            NotFound: there is none.
+        """
+        from calotype.workspace.location import nearest
+
+        unsupported.ignore_given(auth=auth)
+        if path is not None and Path(path).name in _RETIRED:
+            path = nearest(Path(path).absolute().parent) or Path(path).parent
+        return super().from_config(path)
+
+    @classmethod
+    def get(  # pyright: ignore[reportIncompatibleMethodOverride] - more is accepted
+        cls,
+        name: str,
+        location: str | Path | None = None,
+        *,
+        auth: Any = None,
+        subscription_id: str | None = None,
+        resource_group: str | None = None,
+        **_ignored: Any,
+    ) -> Self:
+        """Return the workspace of that name.
+
+        Args:
+            name: of the workspace.
+            location: its folder; where a command would look when left out.
+            auth, subscription_id, resource_group: have no meaning here.
+
+        Raises:
+            NotFound: there is none here, or it has another name.
+        """
+        unsupported.ignore_given(
+            auth=auth, subscription_id=subscription_id, resource_group=resource_group
+        )
+        return super().get(name, location)
+
+    @functools.cached_property
+    def models(self) -> NamedModels:
+        """Registered models."""
+        return NamedModels(self)
+
+    @functools.cached_property
+    def datasets(self) -> NamedDatasets:
+        """Registered datasets."""
+        return NamedDatasets(self)
+
+    @functools.cached_property
+    def environments(self) -> NamedEnvironments:
+        """Registered environments."""
+        return NamedEnvironments(self)
+
+    @property
+    def webservices(self) -> dict[str, Webservice]:
+        """Services by name."""
+        from calotype.webservice.webservice import Webservice
+
+        return {one.name: one for one in Webservice.list(self)}
+
+    @property
+    def compute_targets(self) -> dict[str, ClusterCompute]:
+        """The one cluster by its name: this machine."""
+        from calotype.webservice.compute import ComputeTarget
+
+        return {one.name: one for one in ComputeTarget.list(self)}
+
+    @property
+    def subscription_id(self) -> str:
+        """Nothing: there is no subscription."""
+        return ""
+
+    @property
+    def resource_group(self) -> str:
+        """Nothing: there is no group."""
+        return ""
+
+    def get_details(self) -> dict[str, Any]:
+        """Return its name and where it is."""
+        return {"name": self.name, "location": self.location}
+
+    def write_config(self, path: str | Path | None = None, file_name: str | None = None) -> None:
+        """Nothing has to be written: a workspace is found by its `.calotype` folder."""

@@ -1,0 +1,194 @@
+"""`inferenceconfig.json` and `deploymentconfig.json`: all that is wrong is told at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calotype import errors
+from calotype.webservice.deployment_files import read_deployment, read_inference, request_of
+from calotype.webservice.environment_documents import environment_of
+
+AKS: dict[str, Any] = {
+    "computeType": "aks",
+    "autoScaler": {"autoscaleEnabled": True, "minReplicas": 1, "maxReplicas": 3},
+    "containerResourceRequirements": {"cpu": 0.5, "memoryInGB": 1.0, "gpu": None},
+    "livenessProbeRequirements": {"initialDelaySeconds": 320, "periodSeconds": 5},
+    "maxConcurrentRequestsPerContainer": 2,
+    "maxQueueWaitMs": 700,
+    "scoringTimeoutMs": 5000,
+    "authEnabled": True,
+    "appInsightsEnabled": True,
+    "keys": {"primaryKey": "the-first-key", "secondaryKey": "the-second-key"},
+    "tags": {"team": "garden"},
+}
+
+
+def write(path: Path, document: object) -> Path:
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def request(document: dict[str, Any], **values: Any) -> Any:
+    return request_of(document, values, name="flowers", models=("m:1",), inference=None)
+
+
+def test_a_deployment_document_becomes_a_request(tmp_path: Path) -> None:
+    made = request(read_deployment(write(tmp_path / "dc.json", AKS)))
+    assert made.target == "cluster"
+    assert made.access.auth == "key"
+    assert (made.primary_key, made.secondary_key) == ("the-first-key", "the-second-key")
+    assert made.tags == {"team": "garden"}
+    runtime = made.runtime
+    assert (runtime.cpu_cores, runtime.memory_gb) == (0.5, 1.0)
+    assert (runtime.autoscale_min_replicas, runtime.autoscale_max_replicas) == (1, 3)
+    assert (runtime.probe_initial_delay_s, runtime.probe_period_s) == (320, 5)
+    assert runtime.replica_max_concurrent_requests == 2
+    assert (runtime.max_request_wait_ms, runtime.scoring_timeout_ms) == (700, 5000)
+    assert runtime.telemetry
+    assert runtime.autoscales
+
+
+def test_options_go_before_the_document() -> None:
+    made = request(AKS, scoring_timeout_ms=9, auth="none", tags={"a": "b"})
+    assert made.runtime.scoring_timeout_ms == 9
+    assert made.access.auth == "none"
+    assert made.tags == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("compute", "target"),
+    [
+        ("local", "local"),
+        ("aci", "instance"),
+        ("instance", "instance"),
+        ("cluster", "cluster"),
+        ("batch", "batch"),
+    ],
+)
+def test_each_compute_type_has_its_target(compute: str, target: str) -> None:
+    made = request({"computeType": compute})
+    assert made.target == target
+    assert "auth" not in made.access.model_fields_set  # the target's default
+    assert not made.is_endpoint
+
+
+def test_an_endpoint_has_named_versions() -> None:
+    made = request({"computeType": "aksendpoint", "versionName": "blue", "trafficPercentile": 30})
+    assert (made.is_endpoint, made.version, made.traffic_percent) == (True, "blue", 30)
+
+
+def test_all_faults_of_a_deployment_document_are_told_at_once(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "dc.json",
+        {
+            "computeType": "aks",
+            "autoScalar": {"minReplicas": 1},
+            "containerResourceRequirements": {"cpu": "much", "memoryInGB": -1},
+            "maxQueueWaitMS": 3,
+        },
+    )
+    with pytest.raises(errors.UnparsableFile) as raised:
+        read_deployment(path)
+    told = str(raised.value)
+    assert str(path) in told
+    assert "containerResourceRequirements.cpu: must be a number greater than 0, not 'much'" in told
+    assert "containerResourceRequirements.memoryInGB" in told
+    assert "autoScalar.minReplicas: expected a known key." in told
+    assert "Did you mean 'maxQueueWaitMs'?" in told
+
+
+def test_what_contradicts_itself_is_told() -> None:
+    with pytest.raises(errors.CalotypeError, match="min_replicas"):
+        request({**AKS, "autoScaler": {"minReplicas": 5, "maxReplicas": 2}})
+    with pytest.raises(errors.CalotypeError, match="both"):
+        request({**AKS, "keys": {}, "tokenAuthEnabled": True})
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "null"])
+def test_what_is_no_object_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "dc.json"
+    path.write_text(content)
+    with pytest.raises(errors.UnparsableFile, match=r"dc\.json"):
+        read_deployment(path)
+    with pytest.raises(errors.UnreadableFile):
+        read_inference(tmp_path / "none.json")
+
+
+def test_an_inference_file_names_a_script_and_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    path = write(
+        tmp_path / "ic.json",
+        {
+            "entryScript": "score.py",
+            "sourceDirectory": "source",
+            "environment": "garden:2",
+            "enableGpu": True,
+            "cudaVersion": None,
+        },
+    )
+    said = read_inference(path)
+    assert said.entry_script == "score.py"
+    assert said.source_directory == tmp_path / "source"
+    assert said.environment == "garden:2"
+    assert len(said.warnings) == 1
+    assert "'enableGpu' has no meaning here" in said.warnings[0]
+
+
+def test_a_script_without_a_folder_lies_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "score.py").touch()
+    said = read_inference(write(tmp_path / "ic.json", {"entryScript": "score.py"}))
+    assert said.entry_script == str(tmp_path / "score.py")
+    assert said.source_directory is None
+
+
+def test_all_faults_of_an_inference_file_are_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "ic.json", {"entryScipt": "x", "sourceDirectory": 3, "environment": []})
+    with pytest.raises(errors.UnparsableFile) as raised:
+        read_inference(path)
+    told = str(raised.value)
+    assert "Did you mean 'entryScript'?" in told
+    assert "sourceDirectory: expected text" in told
+    assert "environment: expected text or an object" in told
+
+
+ENVIRONMENT: dict[str, Any] = {
+    "name": "garden",
+    "version": "1",
+    "environmentVariables": {"DEPTH": "3"},
+    "python": {
+        "userManagedDependencies": False,
+        "interpreterPath": "python",
+        "condaDependencies": {
+            "channels": ["conda-forge"],
+            "dependencies": ["python=3.11", "numpy=2.1", {"pip": ["requests", "--pre"]}],
+            "name": "project_environment",
+        },
+    },
+    "docker": {"baseImage": "debian:12", "baseDockerfile": None, "enabled": False},
+}
+
+
+def test_an_environment_of_the_retired_service_is_read() -> None:
+    made = environment_of(ENVIRONMENT, where="ic.json")
+    assert made.name == "garden"
+    assert (made.python_version, made.interpreter) == ("3.11", "")
+    assert made.pip_requirements == ("requests",)
+    assert made.pip_options == ("--pre",)
+    assert made.conda_dependencies == ("numpy=2.1",)
+    assert made.conda_channels == ("conda-forge",)
+    assert made.environment_variables == {"DEPTH": "3"}
+    assert made.base_image == "debian:12"
+
+
+def test_faults_of_an_environment_are_told() -> None:
+    wrong = {"python": {"condaDependencies": {"dependencies": [3]}, "interpreter": "x"}, "dcker": 1}
+    with pytest.raises(errors.UnparsableFile) as raised:
+        environment_of(wrong, where="ic.json")
+    told = str(raised.value)
+    assert "Did you mean 'docker'?" in told
+    assert "environment.python.interpreter" in told
+    assert "dependencies: expected a list" in told

@@ -1,0 +1,370 @@
+"""What management writes down about services, and what it refuses before it writes anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calotype import errors
+from calotype.hosting.layout import Layout
+from calotype.hosting.management import DeployRequest, Management
+from calotype.hosting.management.access import changed_access, new_access
+from calotype.hosting.management.credentials import keys_of, make_credentials, opened, regenerated
+from calotype.hosting.management.locking import changing, lock_of
+from calotype.hosting.management.versions import split
+from calotype.hosting.source_folder import inference_of
+from calotype.workspace.service_settings import (
+    AccessSettings,
+    Inference,
+    RuntimeSettings,
+    Target,
+)
+from calotype.workspace.services import Service, Version
+from calotype.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.create("records", tmp_path / "home")
+    for name in ("ridge.onnx", "forest.joblib", "words.txt"):
+        path = tmp_path / name
+        path.write_bytes(name.encode())
+        made.models.register(path, path.stem)
+    return made
+
+
+@pytest.fixture
+def script(workspace: Workspace, tmp_path: Path) -> Inference:
+    path = tmp_path / "score.py"
+    path.write_text("def init(): pass\ndef run(data): return data\n")
+    return inference_of(workspace, entry_script=path)
+
+
+@pytest.fixture
+def batch(workspace: Workspace) -> Callable[..., Service]:
+    """Give a function that deploys a service without processes."""
+
+    def deploy(name: str = "nightly", **values: Any) -> Service:
+        return Management(workspace).deploy(request(name, "batch", **values))
+
+    return deploy
+
+
+def request(name: str = "diabetes", target: Target = "local", **values: Any) -> DeployRequest:
+    said: dict[str, Any] = {"models": ("ridge",), **values}
+    return DeployRequest(name, target, **said)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "message"),
+    [
+        (request("ab"), errors.UnparsableValue, "3 to 32"),
+        (request("Diabetes"), errors.UnparsableValue, "'Diabetes'"),
+        (request("ends-"), errors.UnparsableValue, "no dash"),
+        (request(models=("nothing",)), errors.NotFound, "nothing"),
+        (request(models=("ridge:2",)), errors.NotFound, "ridge"),
+        (request(models=("ridge", "ridge:1")), errors.UnparsableValue, "twice"),
+        (request(models=()), errors.InvalidModel, "entry-script"),
+        (request(models=("ridge", "words")), errors.InvalidModel, "2 models"),
+        (request(models=("words",)), errors.InvalidModel, "words.txt"),
+        (request(models=("forest",)), errors.InvalidModel, "allow-pickle"),
+        (
+            request(runtime=RuntimeSettings(memory_gb=2, memory_gb_limit=1, cpu_cores_limit=0.05)),
+            errors.UnparsableValue,
+            r"cpu_cores_limit.*memory_gb_limit",
+        ),
+        (request(runtime=RuntimeSettings(num_replicas=2)), errors.UnparsableValue, "one replica"),
+        (request(access=AccessSettings(auth="key")), errors.NotSupported, "local"),
+        (
+            request(target="instance", access=AccessSettings(auth="token")),
+            errors.NotSupported,
+            "cluster",
+        ),
+        (
+            request(target="cluster", access=AccessSettings(port=8000)),
+            errors.NotSupported,
+            "front door",
+        ),
+        (
+            request(target="cluster", access=AccessSettings(tls_certificate="c", tls_key="k")),
+            errors.NotSupported,
+            "calotype up --tls-cert",
+        ),
+        (
+            request(target="instance", access=AccessSettings(tls_certificate="c")),
+            errors.EmptyInput,
+            "tls_key",
+        ),
+        (
+            request(target="instance", access=AccessSettings(tls_certificate="c", tls_key="k")),
+            errors.UnreadableFile,
+            "c",
+        ),
+        (request(primary_key="a-long-key-1"), errors.NotSupported, "instance"),
+        (request(target="instance", primary_key="a-long-key-1"), errors.NotSupported, "auth"),
+        (request(target="cluster", primary_key="short"), errors.UnparsableValue, "primary key"),
+        (request(target="cluster", primary_key=""), errors.EmptyInput, "primary key"),
+        (request(target="instance", is_endpoint=True), errors.NotSupported, "cluster"),
+        (request(target="cluster", version="Blue"), errors.UnparsableValue, "version"),
+    ],
+)
+def test_what_cannot_run_is_refused_and_nothing_is_written(
+    workspace: Workspace, asked: DeployRequest, kind: type[errors.CalotypeError], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        Management(workspace).deploy(asked)
+    assert workspace.services.list() == []
+    assert workspace.audit.list() == [] or all(
+        not entry.action.startswith("service.") for entry in workspace.audit.list()
+    )
+
+
+def test_a_script_that_is_not_in_the_source_is_refused(
+    workspace: Workspace, script: Inference
+) -> None:
+    wrong = script.model_copy(update={"entry_script": "scores.py"})
+    with pytest.raises(errors.NotFound, match=r"score\.py"):
+        Management(workspace).deploy(request(inference=wrong))
+    without = script.model_copy(update={"entry_script": ""})
+    with pytest.raises(errors.EmptyInput, match="entry_script"):
+        Management(workspace).deploy(request(inference=without))
+
+
+def test_a_deployment_is_written_down_whole(
+    workspace: Workspace, batch: Callable[..., Service], script: Inference
+) -> None:
+    made = batch(
+        models=("ridge", "words"),
+        inference=script,
+        tags={"team": "garden"},
+        properties={"origin": "test"},
+        description="every night",
+    )
+    assert made == workspace.services.get("nightly")
+    assert made.models == ("ridge:1", "words:1")  # the versions of that moment
+    assert made.access.auth == "none"
+    assert (made.tags, made.properties) == ({"team": "garden"}, {"origin": "test"})
+    assert made.state == "Healthy"
+    assert workspace.services.users_of("ridge:1") == ["nightly"]
+    entry = workspace.audit.list("nightly")[0]
+    assert entry.action == "service.deploy"
+    assert entry.details["models"] == ["ridge:1", "words:1"]
+
+
+def test_a_taken_name_is_refused_unless_overwrite_is_said(
+    workspace: Workspace, batch: Callable[..., Service], script: Inference
+) -> None:
+    before = batch()
+    with pytest.raises(errors.AlreadyExists, match="overwrite"):
+        batch()
+    after = batch(overwrite=True, models=("words",), inference=script)
+    assert after.credentials == before.credentials
+    assert after.access == before.access
+    assert after.version().wanted_revision == 2
+    assert after.version().wanted.models == ("words:1",)
+    with pytest.raises(errors.AlreadyExists, match="target 'local'"):
+        Management(workspace).deploy(request("nightly", overwrite=True))
+
+
+def test_an_update_changes_what_is_said_and_nothing_else(
+    workspace: Workspace, batch: Callable[..., Service]
+) -> None:
+    batch(tags={"a": "1"}, description="old", runtime=RuntimeSettings(workers=2))
+    management = Management(workspace)
+    updated = management.update("nightly", runtime={"scoring_timeout_ms": 5})
+    assert updated.version().wanted.runtime == RuntimeSettings(workers=2, scoring_timeout_ms=5)
+    assert (updated.tags, updated.description) == ({"a": "1"}, "old")
+    updated = management.update("nightly", tags={"b": "2"}, properties={"p": "1"}, description="")
+    assert (updated.tags, updated.properties, updated.description) == ({"b": "2"}, {"p": "1"}, "")
+    assert updated.version().wanted_revision == 2  # labels start nothing
+    same = management.update("nightly", models=("ridge:1",))
+    assert same.version().wanted_revision == 2
+    assert len(workspace.services.get("nightly").version().revisions) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, errors.EmptyInput),
+        ({"models": ("nothing",)}, errors.NotFound),
+        ({"models": ("words",)}, errors.InvalidModel),
+        ({"runtime": {"wrokers": 2}}, errors.UnparsableValue),
+        ({"runtime": {"workers": 0}}, errors.ParameterError),
+        ({"access": {"auth": "key"}}, errors.NotSupported),
+        ({"version": "blue", "tags": {}}, errors.NotFound),
+        ({"properties": {"origin": "another"}, "tags": {"new": "tag"}}, errors.NotSupported),
+    ],
+)
+def test_a_refused_update_changes_nothing(
+    workspace: Workspace,
+    batch: Callable[..., Service],
+    change: dict[str, Any],
+    kind: type[errors.CalotypeError],
+) -> None:
+    before = batch(properties={"origin": "test"})
+    with pytest.raises(kind):
+        Management(workspace).update("nightly", **change)
+    assert workspace.services.get("nightly") == before
+
+
+def test_deleting_leaves_nothing_and_a_second_time_says_so(
+    workspace: Workspace, batch: Callable[..., Service]
+) -> None:
+    batch()
+    layout = Layout.of(workspace.place)
+    (layout.logs("nightly")).mkdir(parents=True)
+    management = Management(workspace)
+    assert management.delete("nightly") is True
+    assert not layout.service("nightly").exists()
+    assert not lock_of(layout, "nightly").exists()
+    assert management.delete("nightly") is False
+    with pytest.raises(errors.NotFound):
+        management.update("nightly", tags={})
+    assert workspace.audit.list("nightly")[0].action == "service.delete"
+
+
+def _hold(home: str, held: Any, done: Any) -> None:
+    layout = Layout.of(Workspace.from_config(home).place)
+    with changing(layout, "nightly"):
+        held.set()
+        done.wait(20)
+
+
+def test_one_change_at_a_time(workspace: Workspace, batch: Callable[..., Service]) -> None:
+    batch()
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(workspace.location, held, done))
+    other.start()
+    try:
+        assert held.wait(20)
+        with pytest.raises(errors.Busy, match="in progress") as raised:
+            Management(workspace).update("nightly", tags={"a": "b"})
+        assert raised.value.http_status == 409
+        assert Management(workspace).deploy(request("another", "batch")).name == "another"
+    finally:
+        done.set()
+        other.join(20)
+    assert Management(workspace).update("nightly", tags={"a": "b"}).tags == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("target", "auth"), [("local", "none"), ("instance", "none"), ("cluster", "key")]
+)
+def test_each_target_has_its_default_of_auth(
+    workspace: Workspace, target: Target, auth: str
+) -> None:
+    access = new_access(workspace, target, AccessSettings())
+    assert access.auth == auth
+    assert (access.port is None) is (target == "cluster")
+
+
+def test_auth_that_was_said_stays(workspace: Workspace) -> None:
+    assert new_access(workspace, "cluster", AccessSettings(auth="none")).auth == "none"
+    assert new_access(workspace, "cluster", AccessSettings(auth="token")).auth == "token"
+    assert new_access(workspace, "instance", AccessSettings(auth="key")).auth == "key"
+
+
+def test_a_port_is_free_and_stays(workspace: Workspace) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(errors.CannotListen, match=str(taken)):
+            new_access(workspace, "local", AccessSettings(port=taken))
+    access = new_access(workspace, "local", AccessSettings(port=0))
+    assert access.port
+    same = changed_access(workspace, "x", "local", access, {"cors_origins": ("*",), "port": 0})
+    assert same.port == access.port
+    assert same.cors_origins == ("*",)
+
+
+def test_keys_are_exchanged_one_at_a_time(workspace: Workspace) -> None:
+    made = make_credentials("the-first-key", None)
+    assert made.primary_key == "the-first-key"
+    changed = regenerated(made, "Primary", None)
+    assert changed.primary_key != made.primary_key
+    assert (changed.secondary_key, changed.signing_key) == (made.secondary_key, made.signing_key)
+    chosen = regenerated(made, "secondary", "a-chosen-one")
+    assert chosen.secondary_key == "a-chosen-one"
+    assert regenerated(made, "token", None).signing_key != made.signing_key
+    for wrong in (("third", None), ("primary", "short"), ("secondary", "the-first-key")):
+        with pytest.raises(errors.UnparsableValue):
+            regenerated(made, *wrong)
+    assert "the-first-key" not in repr(made)
+
+
+def test_a_service_without_auth_has_no_keys_to_show(
+    workspace: Workspace, batch: Callable[..., Service]
+) -> None:
+    service = batch()
+    assert opened(workspace, service).primary_key  # for the day when auth is switched on
+    with pytest.raises(errors.NotSupported, match="not protected"):
+        Management(workspace).keys("nightly")
+    with pytest.raises(errors.NotSupported):
+        Management(workspace).token("nightly")
+    keyed = dataclasses.replace(service, target="cluster", access=AccessSettings(auth="key"))
+    assert keys_of(workspace, keyed).primary == opened(workspace, service).primary_key
+    plain = (workspace.place.root / "workspace.db").read_bytes()
+    assert opened(workspace, service).primary_key.encode() not in plain
+
+
+def test_a_roll_back_runs_the_revision_before_and_a_second_one_undoes_it(
+    workspace: Workspace, batch: Callable[..., Service]
+) -> None:
+    batch(runtime=RuntimeSettings(workers=1))
+    management = Management(workspace)
+    management.update("nightly", runtime={"workers": 2})
+    back = management.roll_back("nightly").version()
+    assert (back.wanted_revision, back.wanted.runtime.workers) == (3, 1)
+    assert management.roll_back("nightly").version().wanted.runtime.workers == 2
+    chosen = management.roll_back("nightly", revision=1).version()
+    assert chosen.wanted.runtime.workers == 1
+    with pytest.raises(errors.NotFound, match="revision 9"):
+        management.roll_back("nightly", revision=9)
+
+
+def test_a_first_revision_has_nothing_to_go_back_to(
+    workspace: Workspace, batch: Callable[..., Service]
+) -> None:
+    batch()
+    with pytest.raises(errors.NotFound, match="before"):
+        Management(workspace).roll_back("nightly")
+    with pytest.raises(errors.NotSupported, match="cluster"):
+        Management(workspace).set_traffic("nightly", {"default": 100})
+
+
+def _versions(service: Service, **percents: int) -> Service:
+    first = service.version()
+    return dataclasses.replace(
+        service,
+        target="cluster",
+        versions=tuple(
+            dataclasses.replace(first, name=name, traffic_percent=percent, is_default=name == "a")
+            for name, percent in percents.items()
+        ),
+    )
+
+
+def test_the_default_version_takes_what_others_leave(batch: Callable[..., Service]) -> None:
+    service = _versions(batch(), a=90, b=10, c=0)
+    assert split(service, {"c": 20}) == {"a": 70, "b": 10, "c": 20}
+    assert split(service, {"b": 0}) == {"a": 100, "b": 0, "c": 0}
+    assert split(service, {"a": 50, "b": 50}) == {"a": 50, "b": 50, "c": 0}
+    for wrong in ({"c": 91}, {"b": 101}, {"b": -1}, {"a": 50}):
+        with pytest.raises(errors.NotInRange):
+            split(service, wrong)
+    with pytest.raises(errors.NotFound):
+        split(service, {"d": 1})
+
+
+def test_a_version_says_what_it_wants(batch: Callable[..., Service]) -> None:
+    version: Version = batch().version()
+    assert version.wanted.number == version.serving_revision == 1

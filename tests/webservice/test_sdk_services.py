@@ -1,0 +1,343 @@
+"""Services under the names of the retired SDK, in real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from deployed import PUBLISHED, ROWS, called, inference, running_workspace
+
+from calotype import errors
+from calotype.azureml.core import ComputeTarget, Model, Webservice, Workspace
+from calotype.azureml.core.compute.aks import AksUpdateConfiguration, SslConfiguration
+from calotype.azureml.core.webservice import (
+    AciWebservice,
+    AksEndpoint,
+    AksWebservice,
+    LocalWebservice,
+)
+from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
+from calotype.hosting.management import Management
+
+ANSWERS = "def init(): pass\ndef run(data): return {!r}\n"
+RAISES = "def init():\n    raise LookupError('no such weights')\ndef run(data): return 1\n"
+COMMON = {
+    *("name", "description", "tags", "properties", "state", "createdTime", "updatedTime", "error"),
+    *("computeType", "workspaceName", "imageId", "imageDigest", "imageDetails", "scoringUri"),
+    "createdBy",
+}
+OF_CLUSTER = {
+    *("appInsightsEnabled", "authEnabled", "aadAuthEnabled", "autoScaler", "computeName"),
+    *("containerResourceRequirements", "dataCollection", "maxConcurrentRequestsPerContainer"),
+    *("maxQueueWaitMs", "livenessProbeRequirements", "numReplicas", "deploymentStatus"),
+    *("scoringTimeoutMs", "environmentDetails", "modelDetails", "isDefault", "trafficPercentile"),
+    "versionType",
+}
+_Place = tuple[Workspace, Path]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[_Place]:
+    with running_workspace() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def instance(place: _Place) -> Webservice:
+    """A service as `AciWebservice` makes it by default."""
+    ws, folder = place
+    service = Model.deploy(
+        ws,
+        "as-instance",
+        [Model(ws, "diabetes")],
+        inference(folder),
+        AciWebservice.deploy_configuration(cpu_cores=1, tags={"kind": "aci"}),
+    )
+    service.wait_for_deployment()
+    return service
+
+
+@pytest.fixture(scope="module")
+def cluster(place: _Place) -> Webservice:
+    """A service as `AksWebservice` makes it by default."""
+    ws, folder = place
+    service = Model.deploy(
+        ws,
+        "as-cluster",
+        [Model(ws, "diabetes")],
+        inference(folder),
+        AksWebservice.deploy_configuration(num_replicas=1, properties={"team": "one"}),
+        ComputeTarget(ws, "any"),
+    )
+    service.wait_for_deployment()
+    return service
+
+
+def test_an_instance_asks_for_nothing(instance: Webservice) -> None:
+    assert type(instance) is AciWebservice
+    assert (instance.state, instance.auth_enabled) == ("Healthy", False)
+    assert called(instance.scoring_uri, body=_rows()).status == 200
+    assert instance.run(ROWS) == PUBLISHED
+    with pytest.raises(WebserviceException, match="key"):
+        instance.get_keys()
+    with pytest.raises(WebserviceException, match="token"):
+        instance.get_token()
+
+
+def test_a_cluster_asks_for_a_key_of_which_one_can_be_exchanged(cluster: Webservice) -> None:
+    uri = cluster.scoring_uri
+    assert called(uri, body=_rows()).status == 401
+    primary, secondary = cluster.get_keys()
+    assert [called(uri, key, _rows()).status for key in (primary, secondary)] == [200, 200]
+    cluster.regen_key("pRIMARY")
+    renewed, same = cluster.get_keys()
+    assert same == secondary
+    tried = [called(uri, key, _rows()).status for key in (primary, renewed, secondary)]
+    assert tried == [401, 200, 200]
+    cluster.regen_key("secondary", set_key="one-that-I-chose")
+    assert cluster.get_keys() == (renewed, "one-that-I-chose")
+    assert cluster.run(ROWS) == PUBLISHED
+
+
+@pytest.mark.parametrize("key", ["tertiary", "", "token", None])
+def test_other_keys_cannot_be_exchanged(cluster: Webservice, key: str) -> None:
+    with pytest.raises(WebserviceException, match="'Primary' or 'Secondary'"):
+        cluster.regen_key(key)
+
+
+def test_tokens_end_and_do_not_go_with_keys(place: _Place, cluster: Webservice) -> None:
+    ws, folder = place
+    configuration = AksWebservice.deploy_configuration(num_replicas=1, token_auth_enabled=True)
+    service = Model.deploy(ws, "as-token", ["diabetes:1"], inference(folder), configuration)
+    service.wait_for_deployment()
+    token = service.get_access_token()
+    assert datetime.now(UTC) < token.refresh_after < token.expiry_on
+    assert called(service.scoring_uri, token.access_token, _rows()).status == 200
+    expired = Management(ws).token(service.name, lifetime_s=-60)
+    assert called(service.scoring_uri, expired.token, _rows()).status == 401
+    assert called(cluster.scoring_uri, token.access_token, _rows()).status == 401
+    with pytest.raises(WebserviceException, match="cannot both be True"):
+        AksWebservice.deploy_configuration(auth_enabled=True, token_auth_enabled=True)
+    with pytest.raises(WebserviceException, match="cannot both be True"):
+        service.update(auth_enabled=True, token_auth_enabled=True)
+
+
+def test_services_are_found_by_what_they_have(
+    place: _Place, instance: Webservice, cluster: Webservice
+) -> None:
+    ws, _ = place
+
+    def names(**filters: object) -> list[str]:
+        return [one.name for one in Webservice.list(ws, **filters)]  # pyright: ignore[reportArgumentType]
+
+    assert {"as-cluster", "as-instance"} <= set(names())
+    assert names(compute_type="ACI") == ["as-instance"]
+    assert "as-cluster" in names(compute_type="aks", model_name="diabetes")
+    assert names(model_name="another") == names(compute_type="IOT") == []
+    assert names(tags=["kind"]) == names(tags=[["kind", "aci"]]) == ["as-instance"]
+    assert names(tags=[["kind", "aks"]]) == names(tags=["kind"], compute_type="AKS") == []
+    assert names(properties=[["team", "one"]], model_id="diabetes:1") == ["as-cluster"]
+    with pytest.raises(WebserviceException, match="compute_type"):
+        names(compute_type="FPGA")
+
+
+def test_a_name_that_nobody_has(place: _Place) -> None:
+    with pytest.raises(WebserviceNotFound, match="nobody") as raised:
+        Webservice(place[0], "nobody")
+    assert isinstance(raised.value, errors.NotFound)
+    with pytest.raises(WebserviceNotFound):
+        LocalWebservice(place[0], "nobody")
+    assert LocalWebservice(place[0], "nobody", must_exist=False).state == "unknown"
+
+
+def test_a_service_of_another_kind(instance: Webservice) -> None:
+    with pytest.raises(WebserviceException, match="InstanceWebservice"):
+        AksWebservice(instance.workspace, instance.name)
+
+
+def test_documents_have_exactly_the_documented_keys(
+    instance: Webservice, cluster: Webservice
+) -> None:
+    assert set(instance.serialize()) == COMMON
+    document = cluster.serialize()
+    assert set(document) == COMMON | OF_CLUSTER
+    assert type(Webservice.deserialize(cluster.workspace, document)) is AksWebservice
+
+
+def test_init_that_raises_is_shown_and_opens_no_route(
+    place: _Place, cluster: Webservice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, folder = place
+    script = inference(folder, RAISES)
+    configuration = AksWebservice.deploy_configuration(num_replicas=1, auth_enabled=False)
+    service = Model.deploy(ws, "broken", ["diabetes"], script, configuration)
+    with pytest.raises(WebserviceException) as raised:
+        service.wait_for_deployment(show_output=True)
+    for told in (raised.value.message, capsys.readouterr().out):
+        assert "LookupError: no such weights" in told
+        assert "ridge.npz" in told
+    assert service.state == "Failed"
+    assert "LookupError: no such weights" in service.get_logs(init=True)
+    uri = (cluster.scoring_uri or "").replace("as-cluster", "broken")
+    assert called(uri).status in (404, 503)
+    service.delete()
+
+
+def test_an_update_that_fails_leaves_what_runs(place: _Place, instance: Webservice) -> None:
+    before = instance.scoring_uri
+    instance.update(inference_config=inference(place[1], RAISES))
+    with pytest.raises(WebserviceException, match="LookupError"):
+        instance.wait_for_deployment()
+    assert (instance.state, instance.scoring_uri) == ("Healthy", before)
+    assert instance.run(ROWS) == PUBLISHED
+    instance.update(inference_config=inference(place[1]), enable_app_insights=False)
+    instance.wait_for_deployment()
+    assert instance.error is None
+
+
+def test_updates_keep_address_and_keys(place: _Place, cluster: Webservice) -> None:
+    keys, uri = cluster.get_keys(), cluster.scoring_uri
+    cluster.update(
+        description="better",
+        tags={"a": "b"},
+        inference_config=inference(place[1], ANSWERS.format(7)),
+    )
+    cluster.wait_for_deployment()
+    assert cluster.run("[]") == 7
+    assert (cluster.get_keys(), cluster.scoring_uri) == (keys, uri)
+    assert (cluster.description, cluster.tags) == ("better", {"a": "b"})
+    assert isinstance(cluster, AksWebservice)
+    cluster.roll_back()
+    cluster.wait_for_deployment()
+    assert cluster.run(ROWS) == PUBLISHED
+    cluster.update(auth_enabled=False)
+    cluster.wait_for_deployment()
+    assert called(uri, body=_rows()).status == 200
+    cluster.update(auth_enabled=True)
+    cluster.wait_for_deployment()
+    assert called(uri, body=_rows()).status == 401
+    with pytest.raises(WebserviceException, match="something to change"):
+        cluster.update()
+    with pytest.raises(WebserviceException, match="'image'"):
+        cluster.update(image="x")
+
+
+def test_tags_change_and_properties_stay(instance: Webservice) -> None:
+    instance.add_tags({"x": "1", "y": "2"})
+    instance.remove_tags(["x"])
+    assert instance.tags == {"kind": "aci", "y": "2"}
+    instance.add_properties({"p": "1"})
+    with pytest.raises(WebserviceException, match="added only"):
+        instance.add_properties({"p": "2"})
+    assert instance.properties == {"p": "1"}
+
+
+def test_a_taken_name(place: _Place, instance: Webservice) -> None:
+    ws, folder = place
+    with pytest.raises(WebserviceException, match="overwrite=True"):
+        Model.deploy(ws, instance.name, ["diabetes"], inference(folder))
+    with pytest.raises(WebserviceException, match="overwrite=True"):
+        Webservice.check_for_existing_webservice(ws, instance.name)
+    with pytest.raises(WebserviceException, match="lower-case"):
+        Model.deploy(ws, "No Name", ["diabetes"], inference(folder))
+
+
+def test_a_model_in_use_stays(place: _Place, instance: Webservice) -> None:
+    with pytest.raises(WebserviceException, match="as-instance") as raised:
+        Model(place[0], "diabetes").delete()
+    assert raised.value.http_status == 412
+
+
+def test_a_local_service(place: _Place, capsys: pytest.CaptureFixture[str]) -> None:
+    ws, folder = place
+    script = inference(folder, ANSWERS.format("first"))
+    service = Model.deploy(ws, "tried", [], script, LocalWebservice.deploy_configuration())
+    assert isinstance(service, LocalWebservice)
+    service.wait_for_deployment(show_output=True)
+    assert "Succeeded" in capsys.readouterr().out
+    assert service.state == "running"
+    assert service.scoring_uri == f"http://127.0.0.1:{service.port}/score"
+    assert service.run("{}") == "first"
+    assert "tried" in [one.name for one in LocalWebservice.list(ws)]
+    assert script.source_directory is not None
+    Path(script.source_directory, "score.py").write_text(ANSWERS.format("second"))
+    service.reload(wait=True)
+    assert service.run("{}") == "second"
+    for refused in (service.get_keys, service.get_token, service.get_access_token):
+        with pytest.raises(WebserviceException, match="a local one"):
+            refused()
+    moved = service.deploy_to_cloud(deployment_config=AciWebservice.deploy_configuration())
+    moved.wait_for_deployment()
+    assert (moved.name, moved.compute_type, moved.run("{}")) == ("tried-instance", "ACI", "second")
+    moved.delete()
+    service.delete()
+    assert service.state == "deleted"
+    assert service.name not in ws.webservices
+
+
+def test_versions_share_the_requests_of_an_endpoint(place: _Place, cluster: Webservice) -> None:
+    ws, folder = place
+    configuration = AksEndpoint.deploy_configuration(
+        num_replicas=1, auth_enabled=False, version_name="old", traffic_percentile=100
+    )
+    script = inference(folder, ANSWERS.format("old"))
+    endpoint = Model.deploy(ws, "many", [], script, configuration)
+    assert isinstance(endpoint, AksEndpoint)
+    endpoint.create_version(
+        "new", inference_config=inference(folder, ANSWERS.format("new")), traffic_percentile=30
+    )
+    endpoint.wait_for_deployment()
+    shares = {name: one.traffic_percentile for name, one in endpoint.versions.items()}
+    assert shares == {"old": 70, "new": 30}
+    header: dict[str, Any] = {"x-calotype-version": "new"}
+    assert called(endpoint.scoring_uri, **header).body == b'"new"'
+    endpoint.update_version("new", traffic_percentile=0, scoring_timeout_ms=5000)
+    endpoint.wait_for_deployment()
+    assert {called(endpoint.scoring_uri).body for _ in range(5)} == {b'"old"'}
+    endpoint.update_version("new", is_default=True)
+    with pytest.raises(WebserviceException, match="default"):
+        endpoint.delete_version("new")
+    endpoint.delete_version("old")
+    assert list(endpoint.versions) == ["new"]
+    with pytest.raises(WebserviceException, match="percent"):
+        endpoint.update_version("new", traffic_percentile=101)
+    endpoint.delete()
+
+
+def test_an_address_with_a_certificate(place: _Place, cluster: Webservice, tmp_path: Path) -> None:
+    ws, _ = place
+    authority = trustme.CA()
+    certificate = authority.issue_cert("models.example", "127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
+    compute = ComputeTarget(ws, "this-machine")
+    before = cluster.scoring_uri
+    compute.update(
+        AksUpdateConfiguration(SslConfiguration("Enabled", chain, key, "models.example"))
+    )
+    uri = cluster.scoring_uri
+    assert uri is not None
+    assert uri.startswith("https://models.example:")
+    assert cluster.run(ROWS) == PUBLISHED
+    compute.update(AksUpdateConfiguration(SslConfiguration("Disabled")))
+    assert cluster.scoring_uri == before
+    assert cluster.run(ROWS) == PUBLISHED
+
+
+def test_deleting_twice(place: _Place) -> None:
+    ws, folder = place
+    service = Model.deploy(ws, "gone", [], inference(folder, ANSWERS.format(1)))
+    service.delete()
+    service.delete()
+    with pytest.raises(WebserviceNotFound):
+        _ = service.state
+
+
+def _rows() -> bytes:
+    return json.dumps(ROWS).encode()

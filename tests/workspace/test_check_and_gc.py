@@ -1,0 +1,188 @@
+"""`check` sees damage, `collect` deletes what nothing needs and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+import pytest
+from writers import service
+
+from calotype import errors, files
+from calotype.workspace.check import Finding, check
+from calotype.workspace.garbage import collect
+from calotype.workspace.runs import Run
+from calotype.workspace.service_settings import Inference
+from calotype.workspace.workspace import Workspace
+
+Problem = tuple[str, str]
+
+
+def problems(workspace: Workspace) -> list[Problem]:
+    return [(finding.where, finding.problem) for finding in check(workspace) if finding.is_damage]
+
+
+def unused(workspace: Workspace) -> list[Finding]:
+    return [finding for finding in check(workspace) if not finding.is_damage]
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def blobs(workspace: Workspace) -> list[Path]:
+    folder = workspace.place.root / "artifacts/blobs"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def make_old(path: Path) -> None:
+    long_ago_s = time.time() - 7200
+    os.utime(path, (long_ago_s, long_ago_s))
+
+
+def fill(workspace: Workspace, folder: Path) -> None:
+    """Register one of everything that has files."""
+    workspace.models.register(write(folder / "model.bin", "weights"), "model")
+    workspace.datasets.register("copied", write(folder / "copied/1.txt", "1").parent, copy=True)
+    workspace.datasets.register("noted", write(folder / "noted/1.txt", "2").parent)
+    source = workspace.artifacts.put(write(folder / "score.py", "def run(): ..."))
+    made = service(workspace, "flowers")
+    (version,) = made.versions
+    revision = dataclasses.replace(
+        version.revisions[0], inference=Inference(entry_script="score.py", source=source.digest)
+    )
+    version = dataclasses.replace(version, revisions=(revision,))
+    workspace.services.add(dataclasses.replace(made, versions=(version,)))
+    result = workspace.artifacts.put(write(folder / "result.csv", "a,b"))
+    workspace.runs.add(Run("batch", "flowers", "Completed", outputs={"artifact": result.digest}))
+    other = workspace.artifacts.put(write(folder / "picture.png", "png"))
+    workspace.runs.add(
+        Run("batch", "x", "Completed", outputs={"deep": [{"list": other.digest, "text": "0" * 64}]})
+    )
+    single = workspace.artifacts.put(write(folder / "single.png", "single")).entries[0]
+    workspace.runs.add(Run("batch", "y", "Completed", outputs={"image": single.digest}))
+
+
+def test_a_good_workspace_has_no_problems(workspace: Workspace, tmp_path: Path) -> None:
+    assert check(workspace) == []
+    fill(workspace, tmp_path)
+    assert check(workspace) == []
+
+
+def test_everything_that_is_referred_to_stays(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace, tmp_path)
+    before = set(blobs(workspace))
+    collected = collect(workspace, older_than_s=0)
+    assert (collected.blobs, collected.folders) == (1, 0)  # the list of the single file
+    assert len(before - set(blobs(workspace))) == 1
+    assert check(workspace) == []
+
+
+def test_what_was_deleted_goes_when_it_is_old(workspace: Workspace, tmp_path: Path) -> None:
+    kept = workspace.models.register(write(tmp_path / "a", "same"), "kept")
+    gone = workspace.models.register(write(tmp_path / "b/c", "other").parent, "gone")
+    workspace.models.delete(gone)
+    assert unused(workspace) == []
+    assert collect(workspace).blobs == 0
+    for path in blobs(workspace):
+        make_old(path)
+    (finding,) = unused(workspace)
+    assert (finding.where, finding.problem.split()[0]) == ("artifacts", "2")
+    collected = collect(workspace)
+    assert collected.blobs == 2
+    assert collected.bytes > 5
+    assert check(workspace) == []
+    assert workspace.artifacts.check(kept.artifact) == []
+
+
+def test_a_file_stored_again_is_young_again(workspace: Workspace, tmp_path: Path) -> None:
+    tree = workspace.artifacts.put(write(tmp_path / "a", "text"))
+    for path in blobs(workspace):
+        make_old(path)
+    workspace.artifacts.put(tmp_path / "a")  # about to be registered
+    assert collect(workspace).blobs == 0
+    assert workspace.artifacts.check(tree.digest) == []
+
+
+def test_what_killed_writers_left_goes(workspace: Workspace) -> None:
+    half = write(workspace.place.root / "artifacts/temporary/1234", "half")
+    young = write(workspace.place.root / "artifacts/temporary/5678", "half")
+    folder = write(workspace.place.root / ".abc/file", "half").parent
+    for path in (half, folder):
+        make_old(path)
+    assert collect(workspace).folders == 1
+    assert (half.exists(), young.exists(), folder.exists()) == (False, True, False)
+
+
+def test_damaged_files_are_named_with_what_needs_them(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace, tmp_path)
+    for path in blobs(workspace):
+        if path.read_bytes() in (b"weights", b"def run(): ...", b"a,b"):
+            path.write_bytes(b"changed")
+        elif path.read_bytes() == b"1":
+            path.unlink()
+    found = dict(problems(workspace))
+    assert len(found) == 4
+    assert found["model 'model:1'"] == "'model.bin' has changed since it was stored."
+    assert found["dataset 'copied:1'"].startswith("'1.txt' is missing")
+    assert "'score.py' has changed" in found["service revision 'flowers:default'"]
+    assert {"dataset", "model", "run", "service"} == {where.split()[0] for where in found}
+
+
+def test_nothing_is_collected_while_a_list_is_missing(workspace: Workspace, tmp_path: Path) -> None:
+    model = workspace.models.register(write(tmp_path / "a", "text"), "model")
+    Path(workspace.place.root / f"artifacts/blobs/{model.artifact[:2]}/{model.artifact}").unlink()
+    (problem,) = problems(workspace)
+    assert problem[0] == "model 'model:1'"
+    with pytest.raises(errors.CorruptWorkspace, match="workspace check"):
+        collect(workspace, older_than_s=0)
+    assert len(blobs(workspace)) == 1
+
+
+def test_files_of_a_dataset_that_changed_are_seen(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace, tmp_path)
+    write(tmp_path / "noted/2.txt", "new")
+    ((where, _),) = problems(workspace)
+    assert where == "dataset 'noted:1'"
+
+
+def test_a_key_file_that_others_may_read_is_seen(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.place.key_file.chmod(0o644)
+    (finding,) = check(workspace)
+    assert finding.where == str(workspace.place.key_file)
+    assert finding.action.startswith("chmod 600")
+
+
+def test_another_key_file_is_seen(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace, tmp_path)
+    workspace.place.key_file.unlink()
+    workspace.key_file.make()
+    assert [where for where, _ in problems(workspace)] == [str(workspace.place.key_file)]
+
+
+def test_folders_of_services_that_are_gone_go_unless_they_run(workspace: Workspace) -> None:
+    workspace.services.add(service(workspace, "kept"))
+    services = workspace.place.run_folder / "services"
+    for name in ("kept", "gone", "runs"):
+        write(services / name / "replicas/1.lock", "{}")
+    with files.locked(services / "runs/replicas/1.lock", what="a replica"):
+        assert [where for where, _ in problems(workspace)] == [str(services / "runs")]
+        assert [finding.where for finding in unused(workspace)] == [str(services / "gone")]
+        assert collect(workspace).folders == 1
+    assert sorted(path.name for path in services.iterdir()) == ["kept", "runs"]
+
+
+def test_rows_that_belong_to_none_are_seen(workspace: Workspace) -> None:
+    workspace.services.add(service(workspace, "flowers"))
+    with workspace.database.reading() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.exec_driver_sql("DELETE FROM services")
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        connection.exec_driver_sql("BEGIN")
+    found = problems(workspace)
+    assert (str(workspace.place.root / "workspace.db")) in {where for where, _ in found}
