@@ -150,9 +150,8 @@ class Demo:
                 served = self.result.served = serving.call(workspace, image)
                 label = served.prediction["Scored Labels"]
                 share = served.prediction["Scored Probabilities"][label]
-                said.append(
-                    f"{image.name} is {label} ({share:.0%}), in {served.elapsed_ms:.0f} ms over HTTP"
-                )
+                took = f"{served.elapsed_ms:.0f} ms over HTTP"
+                said.append(f"{image.name} is {label} ({share:.0%}), in {took}")
             self.result.is_serving = self._keep_serving
         finally:
             workspace.close()
