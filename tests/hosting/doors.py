@@ -27,6 +27,7 @@ from calotype.workspace.services import Revision, Service, Version, machine, now
 from calotype.workspace.workspace import Workspace
 
 WAIT_S = 20.0
+_IMPATIENT = "from calotype.hosting import front_door as f; f._ALONE_S = {}; f.main()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Door:
     """A front door in a process of its own, with what the keeper would do.
 
     Attributes:
+        keeper: the keeper's lock: without it the door would end after a minute.
         services: what it passes on; `tell` makes it known.
     """
 
@@ -63,6 +65,7 @@ class Door:
     workspace: Workspace
     layout: Layout
     stack: ExitStack
+    keeper: locks.Held
     services: dict[str, ServiceRoute] = field(default_factory=dict[str, ServiceRoute])
     tls: tuple[str, str] = ("", "")
     port: int = 0
@@ -84,14 +87,22 @@ class Door:
         self.write()
         return control.ask(self.layout.front_door_socket, "routes")
 
-    def start(self, *, descriptor: int | None = None) -> None:
-        """Start the process, as the keeper does."""
+    def start(self, *, descriptor: int | None = None, alone_s: float | None = None) -> None:
+        """Start the process, as the keeper does.
+
+        Args:
+            descriptor: of the listening socket that it gets.
+            alone_s: how long it bears having no keeper, instead of a minute.
+        """
         more = [] if descriptor is None else ["--listener", str(descriptor)]
         root = str(self.workspace.place.root)
+        module = ["-m", "calotype.hosting.front_door"]
+        if alone_s is not None:
+            module = ["-c", _IMPATIENT.format(alone_s)]
         with self.layout.front_door_log.open("ab") as log:
             self.process = self.stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", "calotype.hosting.front_door", root, *more],
+                    [sys.executable, *module, root, *more],
                     env=environment(),
                     stderr=log,
                     pass_fds=() if descriptor is None else (descriptor,),
@@ -194,7 +205,9 @@ def door() -> Generator[Door]:
         stack.callback(workspace.close)
         layout = Layout.of(workspace.place)
         stack.callback(shutil.rmtree, layout.sockets)
-        yield Door(Path(name), workspace, layout, stack)
+        keeper = locks.Held.take(layout.keeper_lock)
+        assert keeper is not None
+        yield Door(Path(name), workspace, layout, stack, keeper)
 
 
 def record(name: str, access: AccessSettings, credentials: bytes) -> Service:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 
+import pytest
 from hosted import ECHO, Hosted, is_listening, until
 
 from calotype.hosting import keeping, locks
@@ -34,6 +35,7 @@ def test_the_standby_takes_over_and_adopts_what_runs(hosted: Hosted) -> None:
     assert hosted.score("echo")[1]["revision"] == 2
 
 
+@pytest.mark.slow
 def test_without_keeper_and_standby_a_replica_brings_one_back(hosted: Hosted) -> None:
     hosted.add("echo")
     hosted.until_state("echo", "Healthy")
@@ -56,6 +58,7 @@ def test_a_replica_that_crashes_is_replaced_at_the_same_address(hosted: Hosted) 
     assert hosted.score("echo")[0] == 200  # perhaps after waiting in the socket's own queue
 
 
+@pytest.mark.slow
 def test_a_replica_that_hangs_is_unhealthy_and_then_replaced(hosted: Hosted) -> None:
     hosted.add("echo", probe_period_s=0.3, probe_timeout_s=0.3, probe_failure_threshold=2)
     before = hosted.until_state("echo", "Healthy").replicas[0].pid
@@ -101,6 +104,7 @@ def test_when_the_workspace_is_deleted_all_ends(hosted: Hosted) -> None:
     hosted.until_gone()
 
 
+@pytest.mark.slow
 def test_a_name_that_is_used_again_is_another_service(hosted: Hosted) -> None:
     hosted.add("echo")
     hosted.until_state("echo", "Healthy")

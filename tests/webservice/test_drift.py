@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
@@ -208,6 +210,30 @@ def test_the_command_shows_and_writes_the_drift(workspace: Workspace, tmp_path: 
     assert written["judgement"] == "drift"
     code, text = run(workspace, "drift", "-n", "pets", "-o", "json")
     assert json.loads(text) == written
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_what_was_collected_is_written_as_tables(
+    workspace: Workspace, tmp_path: Path, format: str
+) -> None:
+    service_of(workspace)
+    folder = collected(workspace, 0, "cat", "dog")
+    day = datetime.now(UTC).strftime("%Y/%m/%d")
+    append_rows(folder / "inputs" / day, ("age",), "2026-01-01T10:00:00.000Z,r1,0,3\n")
+    append_rows(folder / "inputs" / day, ("name",), "2026-01-01T10:00:01.000Z,r2,0,Ann\n")
+    out = tmp_path / "out"
+    code, text = run(
+        workspace, "collected", "-n", "pets", "--out", str(out), "--format", format, "-o", "json"
+    )
+    assert code == 0, text
+    assert json.loads(text)["rows"] == {"inputs": 2, "predictions": 2}
+    read = pyarrow.csv.read_csv if format == "csv" else pyarrow.parquet.read_table
+    inputs = read(out / f"inputs.{format}")
+    assert set(inputs.column_names) == {"time", "request_id", "row", "age", "name"}
+    assert {3, None} == set(inputs["age"].to_pylist())
+    code, text = run(workspace, "collected", "-n", "pets", "--out", str(out), "--model", "../a:1")
+    assert code == 1
+    assert "pets:1" in text
 
 
 def test_a_service_that_collects_nothing_is_told_how_to(workspace: Workspace) -> None:

@@ -151,8 +151,9 @@ def test_missing_packages_are_named_with_the_command(ws: Workspace, script: Path
 def test_another_version_brings_a_warning(ws: Workspace, script: Path) -> None:
     environment = Environment("mine")
     environment.python.conda_dependencies.add_pip_package("numpy==1.0")
+    environment.python.conda_dependencies.set_python_version("2.7")
     config = InferenceConfig("score.py", source_directory=script, environment=environment)
-    with pytest.warns(OtherVersion, match=r"numpy==1\.0 \(there is 2"):
+    with pytest.warns(OtherVersion, match=r"numpy==1\.0 \(there is 2.*python==2\.7 \("):
         assert config.build(ws).entry_script == "score.py"
 
 

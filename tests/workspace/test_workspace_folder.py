@@ -320,6 +320,16 @@ def test_a_server_without_a_workspace_has_none(postgres: PostgresServer, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_artifacts_in_a_folder_of_the_maker_are_not_shared(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.new_database()
+    Workspace.create("flowers", tmp_path / "a", database=url).close()
+    with pytest.raises(errors.NotSupported, match="--artifacts"):
+        Workspace.join(url, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_server_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql://me:geheim@/x?host={tmp_path}"
     with pytest.raises(errors.OperationFailed) as caught:

@@ -27,6 +27,7 @@ COMMANDS = {
     "rollback": ("service_traffic:rollback", "Undo the last change, or a roll-out."),
     "metrics": ("telemetry:metrics", "Show its requests, failures and times by minute."),
     "drift": ("telemetry:drift", "Show whether its predictions change."),
+    "collected": ("telemetry:collected", "Write the inputs and predictions that it collected."),
     "submit": ("batch:submit", "Send a folder of images through a batch service."),
     "jobs": ("batch:jobs", "List batch jobs."),
     "job": ("batch:job", "Show a batch job; wait for it with --wait."),

@@ -1,4 +1,4 @@
-"""`calotype service metrics` and `drift`: what a service did, and whether what it meets changes."""
+"""`calotype service metrics`, `drift` and `collected`: what a service did and what it met."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calotype.hosting.history import Minute
+    from calotype.webservice.collected_tables import Format
     from calotype.webservice.drift import Drift
 
 _MOST_ROWS = 24
@@ -175,3 +176,37 @@ def _draw_drift(console: Console, found: Drift, out: Path | None) -> None:
     if out is not None:
         said.append(("page", str((out / "drift.html").absolute())))
     facts(console, said)
+
+
+@command(
+    epilog=examples(
+        "calotype service collected -n flowers --out data",
+        "calotype service collected -n flowers --out data --format parquet --days 7",
+    )
+)
+@name_option
+@click.option("--out", type=PATH, metavar="DIR", required=True, help="Gets the two tables.")
+@click.option("--days", type=click.IntRange(1, 3660), default=30, show_default=True)
+@click.option("--format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--model", default="", metavar="NAME:VERSION", help="[default: what it serves]")
+def collected(
+    terminal: Terminal, name: str, out: Path, days: int, format: Format, model: str
+) -> None:
+    """Write the inputs and predictions that a service has collected as two tables."""
+    from calotype.webservice.collected_tables import write_tables
+    from calotype.webservice.drift import collected_of
+
+    model, folder = collected_of(current_workspace(), name, model)
+    counts = write_tables(folder, out, days=days, format=format)
+    document = {"name": name, "model": model, "out": str(out.absolute()), "rows": counts}
+    terminal.show(
+        document,
+        lambda console: facts(
+            console,
+            [
+                ("model", model),
+                *((f"{table}.{format}", f"{count:,} rows") for table, count in counts.items()),
+                ("written to", out.absolute()),
+            ],
+        ),
+    )

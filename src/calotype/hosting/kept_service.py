@@ -10,6 +10,7 @@ import logging
 import shutil
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REST_S: Final = 1.0
+_KEPT_LOGS: Final = 20
 _BIND_AGAIN_S: Final = 2.0
 _ADOPT_EVERY_S: Final = 5.0
 _STOPPED: Final = "It was stopped. `calotype up` starts it again."
@@ -318,6 +320,7 @@ class KeptService:
         if self._cleaned == (states := [(one.key, one.phase) for one in self._replicas()]):
             return
         self._cleaned = states
+        await asyncio.to_thread(self._forget_old_logs)
         folder = self.layout.revision(self.name, "x", 0).parent
         used = {
             self.layout.revision(self.name, version.name, number).name
@@ -332,6 +335,20 @@ class KeptService:
             for one in self._old_listeners:
                 one.close()
             self._old_listeners = []
+
+    def _forget_old_logs(self) -> None:
+        """Remove the logs of replicas that ended long ago: one that crashes makes many."""
+        living = {Path(one.log).name for one in self._replicas()}
+        with contextlib.suppress(FileNotFoundError):
+            logs = sorted(
+                (path for path in self.layout.logs(self.name).glob("*.log")),
+                key=lambda path: path.stat().st_mtime,
+                reverse=True,
+            )
+            for path in logs[_KEPT_LOGS:]:
+                if path.name not in living:
+                    for part in path.parent.glob(f"{path.name}*"):
+                        part.unlink(missing_ok=True)
 
     # What it tells
 

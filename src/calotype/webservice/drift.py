@@ -198,9 +198,7 @@ def measure(
         NotFound: there is no such service, or nothing was collected.
     """
     service = workspace.services.get(name)
-    folder = Layout.of(workspace.place).collected(name)
-    model = model or _served(service, models_of(folder))
-    own = folder.joinpath(*model.split(":"))
+    model, own = collected_of(workspace, name, model)
     collected = read_days(own, days=days)
     if not any(day.predictions for day in collected):
         raise _nothing(service, model, has_requests=bool(collected))
@@ -215,6 +213,28 @@ def measure(
     reference = ValidationPredictions(first.classes, confidence_of([first]))
     text = f"the first day, {first.day}"
     return drift_of(name, model, reference, text, rest or [first], novelty=novelty)
+
+
+def collected_of(workspace: Workspace, name: str, model: str = "") -> tuple[str, Path]:
+    """Return a model of a service, and where what was collected for it lies.
+
+    Args:
+        workspace: where the service is.
+        name: of the service.
+        model: `name:version`; what the service serves when left out.
+    """
+    service = workspace.services.get(name)
+    folder = Layout.of(workspace.place).collected(name)
+    model = model or _served(service, models_of(folder))
+    model_name, _, version = model.partition(":")
+    if "/" in model or not version.isdecimal():
+        raise errors.UnparsableValue(
+            "expected a model as NAME:VERSION",
+            where=f"service '{name}'",
+            got=model,
+            action=f"Collected are: {', '.join(models_of(folder)) or 'none'}.",
+        )
+    return model, folder / model_name / version
 
 
 def drift_of(

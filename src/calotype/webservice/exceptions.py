@@ -27,6 +27,10 @@ class UserErrorException(CloudException):
     http_status = 400
 
 
+class ComputeTargetException(CloudException):
+    """There is no such cluster; never raised, as this machine is there under any name."""
+
+
 class WebserviceException(CloudException):
     """Deploying, finding, calling or changing a service or a model failed."""
 
