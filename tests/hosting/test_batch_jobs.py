@@ -20,7 +20,8 @@ from batch_services import add_service, image_model, images
 from calotype import errors
 from calotype.hosting import locks
 from calotype.hosting.batch.image_job import ImageJob
-from calotype.hosting.batch.jobs import BatchJobs, Job
+from calotype.hosting.batch.job import Job
+from calotype.hosting.batch.jobs import BatchJobs
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.scoring.score import score

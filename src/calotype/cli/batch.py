@@ -18,7 +18,8 @@ from calotype.hosting.batch.settings import BatchSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calotype.hosting.batch.jobs import BatchJobs, Job
+    from calotype.hosting.batch.job import Job
+    from calotype.hosting.batch.jobs import BatchJobs
 
 
 @command(

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from calotype import errors
 from calotype.hosting import locks
+from calotype.hosting.batch.job import Job, job_of
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
@@ -29,40 +30,6 @@ from calotype.workspace.workspace import Workspace
 _PROCESS: Final = "calotype.hosting.batch.process"
 _LOOK_EVERY_S: Final = 0.2
 _GRACE_S: Final = 10.0  # for the part that is being written
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job as it is now.
-
-    Attributes:
-        state: see `states.JobState`; it tells the truth about the process.
-        out: the folder of the result.
-    """
-
-    id: str
-    service: str
-    state: str
-    images: str
-    out: Path
-    settings: dict[str, Any]
-    progress: dict[str, Any]
-    outputs: dict[str, Any]
-    error: dict[str, Any] | None
-    host: str
-    created_at: str
-    created_by: str
-    started_at: str | None
-    ended_at: str | None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is being done any more."""
-        return self.state not in RUNNING_STATES
-
-    def to_document(self) -> dict[str, Any]:
-        """Return this as JSON has it."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
 
 class BatchJobs:
@@ -282,22 +249,7 @@ class BatchJobs:
             state = true_state(run.state, is_alive=locks.is_held(lock))
         else:
             state = run.state
-        return Job(
-            run.id,
-            run.subject,
-            state,
-            str(run.inputs["source"]),
-            Path(run.inputs["out"]),
-            run.inputs["settings"],
-            run.progress,
-            run.outputs,
-            run.error,
-            run.host,
-            run.created_at.isoformat(),
-            run.created_by,
-            run.started_at.isoformat() if run.started_at else None,
-            run.ended_at.isoformat() if run.ended_at else None,
-        )
+        return job_of(run, state)
 
     def _check_here(self, job: Job) -> None:
         if job.host != machine():
@@ -355,7 +307,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
             os.killpg(pid, number)
         else:
             os.kill(pid, number)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
