@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from calotype.demo import DemoResult
+    from calotype.demo.serving import Served
 
 
-@command(epilog=examples("calotype demo", "calotype demo --workspace solar"))
+@command(epilog=examples("calotype demo", "calotype demo --workspace solar --keep-serving"))
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
@@ -23,15 +25,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="The folder for everything that the demo makes.",
 )
-def demo(terminal: Terminal, workspace: Path) -> None:
-    """Do the whole job on real photographs: convert, split, train, score, evaluate, report.
+@click.option("--keep-serving", is_flag=True, help="Leave the web service running at the end.")
+def demo(terminal: Terminal, workspace: Path, keep_serving: bool) -> None:
+    """Do the whole job on real photographs: convert, split, train, score, evaluate, deploy, call.
 
     2,624 photographs of solar cells (images CC BY-NC-SA 4.0) are sorted into functional and
     defective ones; then the ready ImageNet model names what is on a few everyday photographs.
     """
     from calotype.demo import Demo
 
-    result = Demo(workspace, progress=terminal.progress).run()
+    result = Demo(workspace, keep_serving=keep_serving, progress=terminal.progress).run()
     terminal.show(result.document, lambda console: _render(console, result))
 
 
@@ -57,6 +60,26 @@ def _render(console: Console, result: DemoResult) -> None:
             ("published accuracy", f"{PUBLISHED_ACCURACY:.2%} (Deitsch et al. 2019, 75/25 split)"),
             ("time", f"{total_s:.0f} s"),
             ("everything", result.folder.absolute()),
-            ("report", result.evaluation.report.absolute()),
+            ("report", result.report.absolute()),
+        ],
+    )
+    if result.served is not None:
+        _render_service(console, result.served, result.is_serving, result.folder.absolute())
+
+
+def _render_service(console: Console, served: Served, is_serving: bool, folder: Path) -> None:
+    from calotype.demo.serving import SERVICE
+
+    place = shlex.quote(str(folder))
+    facts(
+        console,
+        [
+            ("scoring URI", served.scoring_uri),
+            ("call it with", served.curl),
+            ("look at it with", f"calotype service show -n {SERVICE} -w {place}"),
+            (
+                "end it with" if is_serving else "start it again with",
+                f"calotype {'down' if is_serving else 'up'} -w {place}",
+            ),
         ],
     )

@@ -136,7 +136,7 @@ class Keeper:
 
     def _take(self, record: Service) -> None:
         kept = self._services.get(record.name)
-        if kept is not None and (kept.is_over or kept.target != record.target):
+        if kept is not None and (kept.is_over or _is_another(kept, record)):
             if not kept.is_over:  # deleted and made anew before we looked
                 kept.record = None
                 kept.wake()
@@ -251,6 +251,12 @@ class Keeper:
         await self._door.stop()
         self._bell.set()
         return {"pid": os.getpid()}
+
+
+def _is_another(kept: KeptService, record: Service) -> bool:
+    """Whether a record is of a new service, which got the name of one that was deleted."""
+    known = kept.record
+    return known is None or (known.created_at, known.target) != (record.created_at, record.target)
 
 
 def _end_standby(layout: Layout) -> None:

@@ -17,6 +17,8 @@ from calotype.hosting.observation import Observation
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
+__all__ = ["Observation", "down", "ensure", "notify", "observe", "reload", "status", "up"]
+
 _STARTS_WITHIN_S: Final = 30.0
 _ENDS_WITHIN_S: Final = 90.0
 _AGAIN_S: Final = 0.03

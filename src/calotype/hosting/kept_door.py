@@ -173,6 +173,10 @@ class KeptDoor:
         self._facts = facts
         self.uris = door_uris(facts)
 
+    def tell_change(self) -> None:
+        """Let the keeper look soon."""
+        self._changed()
+
     async def move(self) -> None:
         """Let it listen where the workspace's fact says now."""
         await self._choose_address()

@@ -10,6 +10,7 @@ import logging
 import shutil
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REST_S: Final = 1.0
+_KEPT_LOGS: Final = 20
 _BIND_AGAIN_S: Final = 2.0
 _ADOPT_EVERY_S: Final = 5.0
 _STOPPED: Final = "It was stopped. `calotype up` starts it again."
@@ -70,6 +72,7 @@ class KeptService:
         self._bind_again_s = 0.0
         self._access = ""
         self._adopted_s = 0.0
+        self._cleaned: object = None
         self._bell = asyncio.Event()
         self._reconciled = asyncio.Condition()
         self._rounds = 0
@@ -115,7 +118,8 @@ class KeptService:
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
-        return min([_REST_S, *(one for one in due_s if one > 0)])
+        pulses_s = [one.pulse_s for one in self.versions.values()]
+        return min([*(pulses_s or [_REST_S]), *(one for one in due_s if one > 0)])
 
     async def _reconcile(self) -> None:
         record = self.record
@@ -123,9 +127,7 @@ class KeptService:
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
             return
-        if self.versions and all(kept.is_hopeless for kept in self.versions.values()):
-            self._stop_listening()  # callers would wait for ever
-        else:
+        if not self._is_hopeless():
             self._listen(record)
         for name in self.versions.keys() - {version.name for version in record.versions}:
             self._drop(name)
@@ -133,10 +135,15 @@ class KeptService:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
             await kept.reconcile(version)
         self.forgives = False
+        if self._is_hopeless():
+            self._stop_listening()  # callers would wait for ever
         await self._push_access()
         await self._tell(record)
         await self._clean(record)
         await self.publish()
+
+    def _is_hopeless(self) -> bool:
+        return bool(self.versions) and all(one.is_hopeless for one in self.versions.values())
 
     def _drop(self, name: str) -> None:
         """End a version that was deleted."""
@@ -158,6 +165,7 @@ class KeptService:
         elif not self.versions:
             await asyncio.to_thread(shutil.rmtree, self.layout.service(self.name), True)
             self.is_over = True
+            self._door.tell_change()
 
     @property
     def is_idle(self) -> bool:
@@ -294,9 +302,9 @@ class KeptService:
         record = self.record
         if record is None:
             return
-        is_told = error is not None and record.error is not None
-        if is_told and error["message"] == record.error["message"]:
-            error = record.error
+        known = record.error
+        if error is not None and known is not None and error["message"] == known["message"]:
+            error = known  # told already, at its own time
         if (state, error) == (record.state, record.error):
             return
         logger.info("service %s: %s", self.name, state)
@@ -309,6 +317,10 @@ class KeptService:
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
+        if self._cleaned == (states := [(one.key, one.phase) for one in self._replicas()]):
+            return
+        self._cleaned = states
+        await asyncio.to_thread(self._forget_old_logs)
         folder = self.layout.revision(self.name, "x", 0).parent
         used = {
             self.layout.revision(self.name, version.name, number).name
@@ -323,6 +335,20 @@ class KeptService:
             for one in self._old_listeners:
                 one.close()
             self._old_listeners = []
+
+    def _forget_old_logs(self) -> None:
+        """Remove the logs of replicas that ended long ago: one that crashes makes many."""
+        living = {Path(one.log).name for one in self._replicas()}
+        with contextlib.suppress(FileNotFoundError):
+            logs = sorted(
+                (path for path in self.layout.logs(self.name).glob("*.log")),
+                key=lambda path: path.stat().st_mtime,
+                reverse=True,
+            )
+            for path in logs[_KEPT_LOGS:]:
+                if path.name not in living:
+                    for part in path.parent.glob(f"{path.name}*"):
+                        part.unlink(missing_ok=True)
 
     # What it tells
 

@@ -59,6 +59,7 @@ class KeptVersion:
         self._failures = 0
         self._next_try_s = 0.0
         self._weighed_s = 0.0
+        self._pulse_s = 1.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # What there should be
@@ -243,6 +244,10 @@ class KeptVersion:
         weighs = now_s - self._weighed_s >= _WEIGH_EVERY_S
         if weighs:
             self._weighed_s = now_s
+        runtime = version.wanted.runtime
+        self._pulse_s = min(_LOOK_EVERY_S, runtime.probe_period_s)
+        if runtime.memory_gb_limit:
+            self._pulse_s = min(self._pulse_s, _WEIGH_EVERY_S)
         runtimes = {revision.number: revision.runtime for revision in version.revisions}
         for one in self.replicas:
             runtime = runtimes.get(one.key[0])
@@ -260,6 +265,12 @@ class KeptVersion:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def pulse_s(self) -> float:
+        """How often it has to be looked at when nobody tells of a change."""
+        is_settled = bool(self.replicas) and all(self.is_ready(one) for one in self.replicas)
+        return self._pulse_s if is_settled else min(self._pulse_s, 1.0)
 
     @property
     def is_hopeless(self) -> bool:

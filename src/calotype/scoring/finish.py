@@ -15,6 +15,7 @@ from calotype.images.preprocess import Preprocessor
 from calotype.models.calibration import expected_calibration_error, fit_temperature
 from calotype.models.image_model import NOVELTY, ImageModel
 from calotype.models.novelty import NoveltyStatistic
+from calotype.models.validation_predictions import ValidationPredictions
 from calotype.progress import SILENCE, Progress
 from calotype.scoring.optimize import add_measurements
 from calotype.scoring.pipeline import Pipeline
@@ -45,7 +46,8 @@ def finish(
     """
     seen = _look(model, validation, progress)
     if len(seen.outputs):
-        model = _add_novelty(_calibrate(model, seen), seen)
+        model = _remember(_calibrate(model, seen), seen)
+        model = _add_novelty(model, seen)
         model = add_measurements(model, validation)
     return model
 
@@ -109,6 +111,18 @@ def _calibrate(model: ImageModel, seen: _Seen) -> ImageModel:
         "ece": _calibration_error(logits, targets, temperature or 1.0),
     }
     return model.with_description(temperature=temperature, metrics={**model.metrics, **metrics})
+
+
+def _remember(model: ImageModel, seen: _Seen) -> ImageModel:
+    """Keep what the model predicts for validation images: use is compared with it later."""
+    is_logits = model.description.output == "logits"
+    probabilities = (
+        softmax(seen.outputs, temperature=model.description.temperature or 1.0)
+        if is_logits
+        else seen.outputs
+    )
+    found = ValidationPredictions.of(probabilities, model.classes)
+    return model.with_description(training=found.added_to(model.description.training))
 
 
 def _calibration_error(

@@ -89,13 +89,7 @@ class ModelPackage:
         Raises:
             WebserviceException: always.
         """
-        with told_as():
-            raise errors.NotSupported(
-                "expected no 'pull'",
-                where="ModelPackage",
-                got="nothing is built in a cloud, and no container registry is used",
-                action="save(folder) writes the Dockerfile; `docker build` makes the image.",
-            )
+        unsupported.refuse("pull")
 
     def get_logs(self, decode: bool = True, offset: int = 0) -> str | bytes:
         """Return what was written, a line for each part; from a character on."""

@@ -93,6 +93,12 @@ _TABLE: Final = (
     Unsupported("base_image_registry", "warning", "No container registry is used."),
     Unsupported("container_registry", "warning", "No container registry is used."),
     Unsupported("get_container_registry", "error", "No container registry is used."),
+    Unsupported(
+        "pull",
+        "error",
+        "Nothing is built in a cloud, and no container registry is used.",
+        "save(folder) writes the Dockerfile; `docker build` makes the image.",
+    ),
     Unsupported("image_build_compute", "warning", _BUILD),
     Unsupported("platform", "warning", "An environment is made for this machine."),
     Unsupported("docker.enabled", "warning", _BUILD, "Model.package writes a Dockerfile."),

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from calotype import errors
+from calotype.serving.entry.fork_client import SECRETS
 
 _SAMPLE_EVERY_S: Final = 0.05
 _START_S: Final = 600.0
@@ -101,11 +102,12 @@ def running(
     log = folder / "serve.log"
     address = ["--host", "127.0.0.1", "--port", "0", "--log-format", "text"]
     command = [python or sys.executable, "-m", "calotype", "-o", "json", "serve"]
+    said = {**os.environ, **(variables or {})}
     with log.open("wb") as output, _limited(cores):
         process = subprocess.Popen(  # noqa: S603 - our own program
             [*command, *arguments, *address, "--no-access-log"],
             cwd=folder,
-            env={**os.environ, **(variables or {})},
+            env={name: value for name, value in said.items() if name not in SECRETS},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from calotype import errors, files
+from calotype.demo import report, serving
 from calotype.evaluation import Evaluation, evaluate
 from calotype.images.convert import convert
 from calotype.images.image_directory import ImageDirectory
@@ -64,6 +65,8 @@ class DemoResult:
         folder: where everything lies.
         steps: what was done, in order.
         evaluation: of the held-out cells.
+        served: the service, and what it answered to one image.
+        is_serving: it still runs.
         photographs: each everyday photograph with its label and probability.
     """
 
@@ -71,6 +74,13 @@ class DemoResult:
     steps: list[Step] = field(default_factory=list[Step])
     evaluation: Evaluation | None = None
     photographs: list[tuple[str, str, float]] = field(default_factory=list[tuple[str, str, float]])
+    served: serving.Served | None = None
+    is_serving: bool = False
+
+    @property
+    def report(self) -> Path:
+        """The page about all of it."""
+        return self.folder / "report.html"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -80,6 +90,9 @@ class DemoResult:
             "steps": [{"name": s.name, "result": s.result, "s": s.elapsed_s} for s in self.steps],
             "evaluation": self.evaluation.document if self.evaluation else None,
             "published_accuracy": PUBLISHED_ACCURACY,
+            "service": self.served.document if self.served else None,
+            "is_serving": self.is_serving,
+            "report": str(self.report),
             "photographs": [
                 {"image": image, "label": label, "probability": probability}
                 for image, label, probability in self.photographs
@@ -92,18 +105,25 @@ class Demo:
 
     Args:
         folder: where to put everything; an earlier demo there is replaced.
+        keep_serving: leave the service running at the end.
         progress: is told how far the long steps are.
+
+    Attributes:
+        result: what it has made so far.
 
     Raises:
         MissingDependency: the extra `demo` is not installed (2001).
         AlreadyExists: `folder` holds something else (0057).
     """
 
-    def __init__(self, folder: Path, *, progress: Progress = SILENCE) -> None:
+    def __init__(
+        self, folder: Path, *, keep_serving: bool = False, progress: Progress = SILENCE
+    ) -> None:
         _check_packages()
         self._folder = _fresh(folder)
+        self._keep_serving = keep_serving
         self._progress = progress
-        self._result = DemoResult(self._folder)
+        self.result = DemoResult(self._folder)
 
     def run(self) -> DemoResult:
         """Do the whole job."""
@@ -111,9 +131,32 @@ class Demo:
         model = self._train(training, validation)
         scored = self._score(model, test)
         self._evaluate(scored)
-        self._explain(model, test)
+        cell = self._explain(model, test)
         self._photographs()
-        return self._result
+        self.serve(model.path, cell)
+        files.write_text(
+            self.result.report, report.render(self.result, published_accuracy=PUBLISHED_ACCURACY)
+        )
+        return self.result
+
+    def serve(self, model: Path, image: Path) -> None:
+        """Deploy a model with keys, call it over HTTP, and end it unless it shall stay."""
+        workspace = serving.open_workspace(self._folder)
+        try:
+            with self._step("deploy") as said:
+                registered = serving.deploy(workspace, model)
+                said.append(f"{registered} as a web service with keys")
+            with self._step("call") as said:
+                served = self.result.served = serving.call(workspace, image)
+                label = served.prediction["Scored Labels"]
+                share = served.prediction["Scored Probabilities"][label]
+                took = f"{served.elapsed_ms:.0f} ms over HTTP"
+                said.append(f"{image.name} is {label} ({share:.0%}), in {took}")
+            self.result.is_serving = self._keep_serving
+        finally:
+            workspace.close()
+            if not self.result.is_serving:
+                serving.stop(self._folder)
 
     def _prepare(self) -> tuple[ImageDirectory, ImageDirectory, ImageDirectory]:
         with self._step("convert") as said:
@@ -172,14 +215,15 @@ class Demo:
     def _evaluate(self, scored: ScoreResult) -> None:
         with self._step("evaluate") as said:
             evaluation = evaluate(scored.path, out=self._folder / "report")
-            self._result.evaluation = evaluation
+            self.result.evaluation = evaluation
             accuracy = evaluation.sets[0].estimates["overall_accuracy"]
             said.append(
                 f"accuracy {accuracy.value:.1%} (95 % interval {accuracy.low:.1%} to "
                 f"{accuracy.high:.1%}); published {PUBLISHED_ACCURACY:.1%}"
             )
 
-    def _explain(self, model: ImageModel, test: ImageDirectory) -> None:
+    def _explain(self, model: ImageModel, test: ImageDirectory) -> Path:
+        """Show what one held-out cell's prediction rests on; return the file of the cell."""
         with self._step("explain") as said, test.reader() as reader:
             cell = next(entry for entry in test.entries() if entry.category == "defective")
             explanation = Scorer(model).explain(reader.read(cell), "defective")
@@ -188,6 +232,7 @@ class Demo:
                 f"what makes {Path(cell.path).name} {explanation.probability:.0%} defective: "
                 f"{self._folder / 'explanation.png'}"
             )
+        return self._folder / "cells" / cell.path
 
     def _photographs(self) -> None:
         with self._step("everyday photographs") as said:
@@ -200,8 +245,8 @@ class Demo:
                 if (shipped / name).is_file():
                     shutil.copy(shipped / name, folder)
             scored = score(Scorer("imagenet"), folder, self._folder / "scored-photographs")
-            self._result.photographs = _labels(scored.path)
-            said.append(f"{len(self._result.photographs)} scored with the 1,000 ImageNet classes")
+            self.result.photographs = _labels(scored.path)
+            said.append(f"{len(self.result.photographs)} scored with the 1,000 ImageNet classes")
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Generator[list[str]]:
@@ -210,7 +255,7 @@ class Demo:
         started_s = time.monotonic()
         yield said
         step = Step(name, "".join(said), round(time.monotonic() - started_s, 2))
-        self._result.steps.append(step)
+        self.result.steps.append(step)
         self._progress.say(f"{step.elapsed_s:7.1f} s  {step.name}: {step.result}")
 
 
@@ -256,6 +301,7 @@ def _fresh(folder: Path) -> Path:
             action="Choose another with --workspace.",
         )
     if folder.exists():
+        serving.stop(folder)  # what an earlier demo left running
         shutil.rmtree(folder)
     files.write_text(folder / _MARKER, "Made by 'calotype demo', which may delete it again.\n")
     return folder
