@@ -64,7 +64,7 @@ def _line(observed: Observation) -> str:
 def _tell_all(failure: DeploymentFailed) -> None:
     """Put the trace and the listing into the message: many only print that."""
     if failure.details:
-        failure.got = f"{failure.got}\n{failure.details}\n"
+        failure.action = f"{failure.action}\n{failure.details}"
 
 
 def _say_failure(management: Management, name: str, failure: DeploymentFailed) -> None:

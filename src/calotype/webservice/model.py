@@ -6,32 +6,26 @@ import builtins
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from calotype import errors
 from calotype.webservice import unsupported
 from calotype.webservice.exceptions import ModelNotFound, WebserviceException, told_as
-from calotype.webservice.registering import datasets_of, details_of, register_files
+from calotype.webservice.model_deployment import ModelDeployment
+from calotype.webservice.model_facts import ModelFacts
+from calotype.webservice.registering import details_of, register_files
 from calotype.webservice.resource_configuration import ResourceConfiguration
 from calotype.workspace.model_registry import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from calotype.webservice.compute import ClusterCompute
     from calotype.webservice.dataset import Dataset
-    from calotype.webservice.deployment_configuration import DeploymentConfiguration
-    from calotype.webservice.inference_config import InferenceConfig
-    from calotype.webservice.package import ModelPackage
-    from calotype.webservice.profile import ModelProfile
-    from calotype.webservice.webservice import Webservice
 
 Filters = str | Sequence[str | Sequence[str]] | None
 
 
-class Model:
+class Model(ModelFacts, ModelDeployment):
     """One version of a registered model.
 
     Args:
@@ -48,20 +42,6 @@ class Model:
     Raises:
         ModelNotFound: there is none.
     """
-
-    class Framework(StrEnum):
-        """What a model was made with."""
-
-        CUSTOM = "Custom"
-        TENSORFLOW = "TensorFlow"
-        SCIKITLEARN = "ScikitLearn"
-        ONNX = "Onnx"
-        TFKERAS = "TfKeras"
-        PYTORCH = "PyTorch"
-        MULTI = "Multi"
-
-    _registered: RegisteredModel
-    mime_type: ClassVar[str] = "application/octet-stream"
 
     def __init__(
         self,
@@ -95,97 +75,6 @@ class Model:
                         got="none",
                     )
         self._registered = found[0]
-
-    def __repr__(self) -> str:
-        return f"Model(workspace={self.workspace.name!r}, name={self.name!r}, id={self.id!r})"
-
-    @classmethod
-    def of(cls, workspace: Workspace, registered: RegisteredModel) -> Self:
-        """Return the model that the workspace knows as `registered`."""
-        made = cls.__new__(cls)
-        made.workspace, made._registered = workspace, registered
-        return made
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._registered.name
-
-    @property
-    def version(self) -> int:
-        """1, 2, …"""
-        return self._registered.version
-
-    @property
-    def id(self) -> str:
-        """`name:version`."""
-        return self._registered.id
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Names and values that can be changed."""
-        return dict(self._registered.tags)
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """Names and values that stay."""
-        return dict(self._registered.properties)
-
-    @property
-    def description(self) -> str:
-        """For people."""
-        return self._registered.description
-
-    @property
-    def created_time(self) -> datetime:
-        """When it was registered."""
-        return self._registered.created_at
-
-    @property
-    def created_by(self) -> str:
-        """Who registered it."""
-        return self._registered.created_by
-
-    @property
-    def model_framework(self) -> str:
-        """What it was made with."""
-        return self._registered.framework
-
-    @property
-    def model_framework_version(self) -> str | None:
-        """Its version."""
-        return self._registered.framework_version
-
-    @property
-    def run_id(self) -> str | None:
-        """The run that made it."""
-        return self._registered.run_id
-
-    @property
-    def url(self) -> str:
-        """Its address inside the workspace."""
-        return f"calotype://{self.workspace.name}/models/{self.name}/{self.version}"
-
-    @property
-    def datasets(self) -> dict[str, builtins.list[Dataset]]:
-        """Its datasets by purpose."""
-        return datasets_of(self.workspace, self._registered.details)
-
-    @property
-    def sample_input_dataset(self) -> Dataset | None:
-        """An example of its input."""
-        return self._sample("sample_input")
-
-    @property
-    def sample_output_dataset(self) -> Dataset | None:
-        """An example of its output."""
-        return self._sample("sample_output")
-
-    @property
-    def resource_configuration(self) -> ResourceConfiguration | None:
-        """What it needs where it is served."""
-        said = self._registered.details.get("resources")
-        return None if said is None else ResourceConfiguration.of(said)
 
     @classmethod
     def register(  # noqa: PLR0913, PLR0917 - as in the retired SDK
@@ -371,31 +260,6 @@ class Model:
         with told_as(not_found=ModelNotFound):
             self.workspace.models.delete(self._registered)
 
-    def serialize(self) -> dict[str, Any]:
-        """Return this as JSON has it."""
-        one = self._registered
-        return {
-            "createdTime": one.created_at.isoformat(),
-            "createdBy": one.created_by,
-            "description": one.description,
-            "id": one.id,
-            "mimeType": self.mime_type,
-            "name": one.name,
-            "framework": one.framework,
-            "frameworkVersion": one.framework_version,
-            "tags": dict(one.tags),
-            "properties": dict(one.properties),
-            "unpack": False,
-            "url": self.url,
-            "version": one.version,
-            "upload": None,
-            "runId": one.run_id,
-            "resourceRequirements": one.details.get("resources"),
-            "datasets": one.details.get("datasets", []),
-            "sampleInputData": one.details.get("sample_input"),
-            "sampleOutputData": one.details.get("sample_output"),
-        }
-
     @classmethod
     def deserialize(cls, workspace: Workspace, model_payload: Mapping[str, Any]) -> Self:
         """Return the model that a document of `serialize` is of.
@@ -412,115 +276,6 @@ class Model:
             WebserviceException: always.
         """
         unsupported.refuse("get_sas_urls")
-
-    @staticmethod
-    def deploy(
-        workspace: Workspace,
-        name: str,
-        models: Sequence[Model | str],
-        inference_config: InferenceConfig | None = None,
-        deployment_config: DeploymentConfiguration | None = None,
-        deployment_target: ClusterCompute | None = None,
-        overwrite: bool = False,
-        show_output: bool = False,
-    ) -> Webservice:
-        """Make a service of models.
-
-        Args:
-            workspace: where.
-            name: 3 to 32 lower-case letters, digits and dashes.
-            models: registered ones; may be empty for a script that needs none.
-            inference_config: what runs them; None for an image model, ONNX or scikit-learn model
-                that is served without code.
-            deployment_config: how it runs; that of `InstanceWebservice` when left out.
-            deployment_target: a cluster of `ComputeTarget`; there is one, which is this machine.
-            overwrite: update the service of that name in place, when there is one.
-            show_output: wait, and show the progress.
-
-        Returns:
-            The service; `wait_for_deployment` tells when it is ready.
-
-        Raises:
-            WebserviceException: the request cannot be met.
-        """
-        from calotype.webservice.deploying import deploy
-
-        return deploy(
-            workspace,
-            name,
-            models,
-            inference_config,
-            deployment_config,
-            deployment_target,
-            overwrite=overwrite,
-            show_output=show_output,
-        )
-
-    @staticmethod
-    def package(
-        workspace: Workspace,
-        models: Sequence[Model],
-        inference_config: InferenceConfig | None = None,
-        generate_dockerfile: bool = False,
-        image_name: str | None = None,
-        image_label: str | None = None,
-    ) -> ModelPackage:
-        """Write a folder with a Dockerfile that runs models as a service; see `ModelPackage`."""
-        from calotype.webservice import package
-
-        with told_as():
-            return package.package(
-                workspace,
-                models,
-                inference_config,
-                generate_dockerfile=generate_dockerfile,
-                image_name=image_name,
-                image_label=image_label,
-            )
-
-    @staticmethod
-    def profile(
-        workspace: Workspace,
-        profile_name: str,
-        models: Sequence[Model],
-        inference_config: InferenceConfig | None,
-        input_dataset: Any,
-        cpu: float | None = None,
-        memory_in_gb: float | None = None,
-        description: str | None = None,
-    ) -> ModelProfile:
-        """Measure how long models take and what they need; see `ModelProfile`."""
-        from calotype.webservice import profile
-
-        with told_as():
-            return profile.profile(
-                workspace,
-                profile_name,
-                models,
-                inference_config,
-                input_dataset,
-                cpu=cpu,
-                memory_in_gb=memory_in_gb,
-                description=description,
-            )
-
-    @staticmethod
-    def print_configuration(
-        models: Sequence[Model | str],
-        inference_config: InferenceConfig | None,
-        deployment_config: DeploymentConfiguration | None,
-        deployment_target: ClusterCompute | None,
-    ) -> None:
-        """Print what a deployment would be made of."""
-        from calotype.webservice.deploying import describe
-
-        sys.stdout.write(describe(models, inference_config, deployment_config) + "\n")
-
-    def _sample(self, key: str) -> Dataset | None:
-        from calotype.webservice.dataset import Dataset
-
-        said = self._registered.details.get(key)
-        return None if said is None else Dataset.get_by_name(self.workspace, **said)
 
     def _change(self, **changes: Any) -> None:
         with told_as(not_found=ModelNotFound):

@@ -130,9 +130,7 @@ _TABLE: Final = (
         "There is no blob storage that would sign addresses.",
         "Use download.",
     ),
-    Unsupported(
-        "vm_size", "warning", "The machine is the one you are at.", "agent_count is ignored too."
-    ),
+    Unsupported("vm_size", "warning", "The machine is the one you are at."),
     Unsupported("agent_count", "warning", "The machine is the one you are at."),
     Unsupported("vnet_resourcegroup_name", "warning", "There is no virtual network."),
     Unsupported("service_cidr", "warning", "There is no virtual network."),

@@ -107,10 +107,9 @@ def _problems(said: Mapping[str, Any], record: Service, version: Version) -> lis
         "memory_gb_limit": runtime.memory_gb_limit,
         **said,
     }
-    sane = not problems_of(dict(said))
     return [
         *problems_of(dict(said)),
-        *(checks.limits(whole) if sane else ()),
+        *checks.limits(whole),
         *checks.autoscale(said, is_update=not runtime.autoscales),
         *checks.one_kind_of_auth(said),
         *checks.tls(said, has_already=bool(record.access.tls_certificate)),

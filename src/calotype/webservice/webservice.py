@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from calotype.hosting.management import Management
 from calotype.webservice import following, service_documents, unsupported
 from calotype.webservice.access_token import AccessToken
 from calotype.webservice.configuration_checks import check_service_name
 from calotype.webservice.exceptions import WebserviceException, WebserviceNotFound, told_as
 from calotype.webservice.replies import body_of, value_of
+from calotype.webservice.service_facts import ServiceFacts
 from calotype.webservice.service_filters import Filters, check_kind, is_wanted
+from calotype.webservice.service_older_ways import OlderWays
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from calotype.hosting.keeping import Observation
-    from calotype.webservice.compute import ClusterCompute
-    from calotype.webservice.deployment_configuration import DeploymentConfiguration
-    from calotype.webservice.inference_config import InferenceConfig
-    from calotype.webservice.model import Model
+    pass
 
 _KEYS: Final = ("primary", "secondary")
 
 
-class Webservice:
+class Webservice(ServiceFacts, OlderWays):
     """A deployed service. The constructor returns the fitting sub-class.
 
     Args:
@@ -43,10 +40,6 @@ class Webservice:
         WebserviceException: it is of another kind than the class that was called.
     """
 
-    compute_type: ClassVar[str] = ""
-    image_id: ClassVar[str | None] = None
-    image_digest: ClassVar[str | None] = None
-
     def __new__(cls, workspace: Workspace, name: str, *_args: Any, **_named: Any) -> Self:
         """Choose the class by what the workspace knows."""
         if cls is not Webservice:
@@ -61,99 +54,6 @@ class Webservice:
         self.workspace = workspace
         self.name = name
         self._check_kind(self.record())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(workspace={self.workspace.name!r}, name={self.name!r})"
-
-    @property
-    def management(self) -> Management:
-        """What all changes go through."""
-        return Management(self.workspace)
-
-    def record(self) -> Service:
-        """Return what the workspace knows about it now.
-
-        Raises:
-            WebserviceNotFound: it was deleted.
-        """
-        with told_as(not_found=WebserviceNotFound):
-            return self.workspace.services.get(self.name)
-
-    def observed(self) -> Observation:
-        """Return how it is now.
-
-        Raises:
-            WebserviceNotFound: it was deleted.
-        """
-        with told_as(not_found=WebserviceNotFound):
-            return self.management.observe(self.name)
-
-    @property
-    def state(self) -> str:
-        """Transitioning, Healthy, Unhealthy, Unschedulable or Failed: as it is now."""
-        return self.observed().state
-
-    @property
-    def error(self) -> dict[str, str] | None:
-        """Why it is not healthy, or why its last update failed; None when all is well."""
-        return self.observed().error
-
-    @property
-    def scoring_uri(self) -> str | None:
-        """Where to send what shall be scored; None while it has no address."""
-        return self.observed().scoring_uri or None
-
-    @property
-    def swagger_uri(self) -> str | None:
-        """Where its OpenAPI document is; None while it has no address."""
-        return self.observed().swagger_uri or None
-
-    @property
-    def auth_enabled(self) -> bool:
-        """Whether callers have to show a key."""
-        return self.record().access.auth == "key"
-
-    @property
-    def token_auth_enabled(self) -> bool:
-        """Whether callers have to show a token."""
-        return self.record().access.auth == "token"
-
-    @property
-    def description(self) -> str:
-        """For people."""
-        return self.record().description
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Names and values that can be changed."""
-        return dict(self.record().tags)
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """Names and values that stay."""
-        return dict(self.record().properties)
-
-    @property
-    def created_time(self) -> datetime:
-        """When it was deployed."""
-        return self.record().created_at
-
-    @property
-    def updated_time(self) -> datetime:
-        """When it was last changed."""
-        return self.record().updated_at
-
-    @property
-    def created_by(self) -> str:
-        """Who deployed it."""
-        return self.record().created_by
-
-    @property
-    def models(self) -> builtins.list[Model]:
-        """The models that it serves."""
-        from calotype.webservice.model import Model
-
-        return [Model(self.workspace, id=model) for model in self.record().models]
 
     @staticmethod
     def list(
@@ -360,71 +260,6 @@ class Webservice:
             WebserviceNotFound: there is none of its name.
         """
         return Webservice(workspace, str(payload["name"]))
-
-    @staticmethod
-    def deploy_from_model(
-        workspace: Workspace,
-        name: str,
-        models: Sequence[Model],
-        image_config: InferenceConfig,
-        deployment_config: DeploymentConfiguration | None = None,
-        deployment_target: ClusterCompute | None = None,
-        overwrite: bool = False,
-    ) -> Webservice:
-        """Make a service; `Model.deploy` is the newer way."""
-        from calotype.webservice.older_ways import deploy_from_model
-
-        return deploy_from_model(
-            workspace, name, models, image_config, deployment_config, deployment_target, overwrite
-        )
-
-    @staticmethod
-    def deploy(
-        workspace: Workspace,
-        name: str,
-        model_paths: Sequence[str],
-        image_config: InferenceConfig,
-        deployment_config: DeploymentConfiguration | None = None,
-        deployment_target: ClusterCompute | None = None,
-        overwrite: bool = False,
-    ) -> Webservice:
-        """Register models and make a service of them; `Model.deploy` is the newer way."""
-        from calotype.webservice.older_ways import deploy
-
-        return deploy(
-            workspace,
-            name,
-            model_paths,
-            image_config,
-            deployment_config,
-            deployment_target,
-            overwrite,
-        )
-
-    @staticmethod
-    def deploy_local_from_model(
-        workspace: Workspace,
-        name: str,
-        models: Sequence[Model],
-        image_config: InferenceConfig,
-        deployment_config: DeploymentConfiguration | None = None,
-        wait: bool = False,
-    ) -> Webservice:
-        """Make a local service; `Model.deploy` is the newer way."""
-        from calotype.webservice.older_ways import deploy_local_from_model
-
-        return deploy_local_from_model(
-            workspace, name, models, image_config, deployment_config, wait
-        )
-
-    @staticmethod
-    def deploy_from_image(*args: Any, **named: Any) -> NoReturn:
-        """There are no images here.
-
-        Raises:
-            WebserviceException: always.
-        """
-        unsupported.refuse("deploy_from_image")
 
     def _change(self, **changes: Any) -> None:
         with told_as(not_found=WebserviceNotFound):
