@@ -17,6 +17,7 @@ import click
 
 import calotype
 from calotype.cli.main import program
+from calotype.webservice.unsupported import UNSUPPORTED
 
 HERE = Path(__file__).parent / "reference"
 _SHARED = {"--help", "--output", "--quiet", "--verbose"}
@@ -139,10 +140,31 @@ def _documented(owner: type) -> str:
     return body
 
 
+def not_here() -> str:
+    """Return the page of what the retired SDK had and Calotype has not."""
+    rows = [
+        f"| `{one.name}` | {one.answer} | {_cell(one.why)} | {_cell(one.instead)} |"
+        for one in UNSUPPORTED.values()
+    ]
+    text = (
+        "Parameters, methods and classes of the retired SDK that are about the cloud. With "
+        "`warning` they are accepted and change nothing (`NoMeaningHere`); with `error` they are "
+        "refused (2006)."
+    )
+    heading = ["| name | answer | because | instead |", "|---|---|---|---|"]
+    return (
+        "\n\n".join(["# What has no meaning here", _MADE, text, "\n".join(heading + rows)]) + "\n"
+    )
+
+
 def pages() -> dict[Path, str]:
     """Return the content of each page that is made."""
     importlib.invalidate_caches()
-    return {HERE / "commands.md": commands(), HERE / "python.md": python()}
+    return {
+        HERE / "commands.md": commands(),
+        HERE / "python.md": python(),
+        HERE / "not-here.md": not_here(),
+    }
 
 
 def main() -> None:

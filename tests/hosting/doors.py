@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -17,15 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from replicas import HERE, environment, process
 
 from calotype.hosting import control, locks
 from calotype.hosting.layout import Layout
 from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
+from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
+from calotype.workspace.services import Revision, Service, Version, machine, now
 from calotype.workspace.workspace import Workspace
 
 WAIT_S = 20.0
+_IMPATIENT = "from calotype.hosting import front_door as f; f._ALONE_S = {}; f.main()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Door:
     """A front door in a process of its own, with what the keeper would do.
 
     Attributes:
+        keeper: the keeper's lock: without it the door would end after a minute.
         services: what it passes on; `tell` makes it known.
     """
 
@@ -62,6 +65,7 @@ class Door:
     workspace: Workspace
     layout: Layout
     stack: ExitStack
+    keeper: locks.Held
     services: dict[str, ServiceRoute] = field(default_factory=dict[str, ServiceRoute])
     tls: tuple[str, str] = ("", "")
     port: int = 0
@@ -83,14 +87,22 @@ class Door:
         self.write()
         return control.ask(self.layout.front_door_socket, "routes")
 
-    def start(self, *, descriptor: int | None = None) -> None:
-        """Start the process, as the keeper does."""
+    def start(self, *, descriptor: int | None = None, alone_s: float | None = None) -> None:
+        """Start the process, as the keeper does.
+
+        Args:
+            descriptor: of the listening socket that it gets.
+            alone_s: how long it bears having no keeper, instead of a minute.
+        """
         more = [] if descriptor is None else ["--listener", str(descriptor)]
         root = str(self.workspace.place.root)
+        module = ["-m", "calotype.hosting.front_door"]
+        if alone_s is not None:
+            module = ["-c", _IMPATIENT.format(alone_s)]
         with self.layout.front_door_log.open("ab") as log:
             self.process = self.stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", "calotype.hosting.front_door", root, *more],
+                    [sys.executable, *module, root, *more],
                     env=environment(),
                     stderr=log,
                     pass_fds=() if descriptor is None else (descriptor,),
@@ -188,16 +200,38 @@ def ask_over(
 @contextmanager
 def door() -> Generator[Door]:
     """Give a door that is not started, in a folder with a short name; it ends at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="door-") as name,
-        pytest.MonkeyPatch.context() as patch,
-        ExitStack() as stack,
-    ):
-        patch.setattr(tempfile, "tempdir", name)  # where the sockets are
-        patch.setitem(os.environ, "TMPDIR", name)
+    with tempfile.TemporaryDirectory(prefix="door-") as name, ExitStack() as stack:
         workspace = Workspace.create("doors", Path(name))
         stack.callback(workspace.close)
-        yield Door(Path(name), workspace, Layout.of(workspace.place), stack)
+        layout = Layout.of(workspace.place)
+        stack.callback(shutil.rmtree, layout.sockets)
+        keeper = locks.Held.take(layout.keeper_lock)
+        assert keeper is not None
+        yield Door(Path(name), workspace, layout, stack, keeper)
+
+
+def record(name: str, access: AccessSettings, credentials: bytes) -> Service:
+    """Return the record of a service, for the workspace's database."""
+    revision = Revision(1, (), Inference(), RuntimeSettings())
+    version = Version("default", 100, True, True, 1, 1, "Healthy", None, (revision,))
+    return Service(
+        name=name,
+        target="cluster",
+        is_endpoint=False,
+        access=access,
+        credentials=credentials,
+        desired="running",
+        state="Healthy",
+        error=None,
+        host=machine(),
+        description="",
+        tags={},
+        properties={},
+        created_by="tests",
+        created_at=now(),
+        updated_at=now(),
+        versions=(version,),
+    )
 
 
 def check_error(reply: Reply, status: int) -> str:

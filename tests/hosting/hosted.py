@@ -77,6 +77,7 @@ class Hosted:
         models: Sequence[str] = (),
         access: dict[str, Any] | None = None,
         live_source: str = "",
+        environment: dict[str, object] | None = None,
         **runtime: Any,
     ) -> Service:
         """Register a service and tell the keeper."""
@@ -92,6 +93,7 @@ class Hosted:
             entry_script="score.py" if script or live_source else "",
             source=self.source(script) if script and not live_source else "",
             live_source=live_source,
+            environment=environment or {},
         )
         revision = Revision(1, tuple(models), inference, RuntimeSettings(**runtime))
         version = Version("default", 100, True, True, 1, None, "Transitioning", None, (revision,))
@@ -99,7 +101,7 @@ class Hosted:
             name=name,
             target=target,
             is_endpoint=False,
-            access=AccessSettings(**{"port": port, **(access or {})}),
+            access=AccessSettings.of({"port": port, **(access or {})}),
             credentials=credentials.sealed(self.workspace.key_file),
             desired="running",
             state="Transitioning",

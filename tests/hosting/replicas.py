@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +41,6 @@ def process(*arguments: object) -> Generator[subprocess.Popen[str]]:
             started.kill()
 
 
-def small_replica(path: Path) -> object:
+def small_replica(path: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """Run `small_replica.py`."""
     return process(HERE / "small_replica.py", path)

@@ -46,7 +46,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         told["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
         body = json.dumps({**told, "size": len(message["body"])}).encode()
     headers = [(b"content-type", b"application/json"), (b"x-own", b"1")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if "x-say" in named:
+        headers.append((b"x-said", named["x-say"].encode().replace(b"|", b"\r\n")))
+    status = int(named.get("x-status", 200))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +19,7 @@ from batch_services import add_service, image_model, images
 
 from calotype import errors
 from calotype.hosting import locks
+from calotype.hosting.batch.image_job import ImageJob
 from calotype.hosting.batch.jobs import BatchJobs, Job
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
@@ -74,7 +77,7 @@ def until(condition: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline_s, f"{what}: not within {WAIT_S} s"
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def names(out: Path) -> list[str]:
@@ -97,29 +100,25 @@ def test_an_image_model_scores_exactly_as_the_command_does(
     assert job.is_over
 
 
-def test_a_summary_of_an_image_model_counts_labels(
-    workspace: Workspace, jobs: BatchJobs, source: Path, tmp_path: Path
-) -> None:
-    registered = workspace.models.register(image_model(tmp_path), "colours")
-    add_service(workspace, models=(registered.id,))
-    settings = BatchSettings(output_action="summary_only")
-    job = finished(jobs, jobs.submit("batch", source, settings=settings))
-    assert {path.name for path in job.out.iterdir()} == {"run.json", ".lock"}
-    run = json.loads((job.out / "run.json").read_text())
-    assert sum(run["labels"].values()) == 12
+def image_job(folder: Path, source: Path, **settings: Any) -> ImageJob:
+    """Return a job as its process makes it."""
+    model, out, scratch = image_model(folder), folder / "out", folder / "scratch"
+    return ImageJob(model, source, out, scratch, BatchSettings(**settings))
 
 
-def test_too_many_bad_images_fail_the_job_of_an_image_model(
-    workspace: Workspace, jobs: BatchJobs, source: Path, tmp_path: Path
-) -> None:
-    registered = workspace.models.register(image_model(tmp_path), "colours")
-    add_service(workspace, models=(registered.id,))
+def test_a_summary_of_an_image_model_counts_labels(source: Path, tmp_path: Path) -> None:
+    run = image_job(tmp_path, source, output_action="summary_only").run()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", ".lock"}
+    assert json.loads((tmp_path / "out/run.json").read_text()) == run
+    assert sum(run["labels"].values()) == run["counts"]["scored"] == 12
+
+
+def test_too_many_bad_images_fail_the_job_of_an_image_model(source: Path, tmp_path: Path) -> None:
     (source / "cat/000.png").write_bytes(b"no picture")
-    settings = BatchSettings(error_threshold=0)
-    job = finished(jobs, jobs.submit("batch", source, settings=settings), "Failed")
-    assert job.error is not None
-    assert job.error["number"] == 39
-    assert "expected at most 0 images to fail. Got 1 of them" in job.error["message"]
+    job = image_job(tmp_path, source, error_threshold=0)
+    with pytest.raises(errors.OperationFailed, match=r"at most 0 images to fail\. Got 1 of them"):
+        job.run()
+    assert replace(job, settings=BatchSettings(error_threshold=1)).run()["counts"]["errors"] == 1
 
 
 def test_a_script_finds_its_models_and_its_neighbours(
@@ -187,12 +186,12 @@ from pathlib import Path
 gate = Path({gate!r})
 def run(mini_batch):
     while gate.exists():
-        time.sleep(0.01)
+        time.sleep(0.03)
     return [os.path.basename(file) for file in mini_batch]
 """
     gate = tmp_path / "gate"
     gate.touch()
-    add_service(workspace, script=script.format(gate=str(gate)), folder=tmp_path)
+    add_service(workspace, script=script.format(gate=str(gate)), folder=tmp_path, workers=2)
     job = jobs.submit("batch", source, settings=BatchSettings(mini_batch_size=3))
     until(lambda: jobs.get(job.id).state == "Running", "a running job")
     job = jobs.cancel(job.id)
@@ -271,6 +270,44 @@ def test_what_cannot_be_a_job_is_refused(
     assert jobs.list() == []
     assert not JobPlaces.of(workspace.place, "batch", job.id).folder.exists()
     assert len(names(job.out)) == 12
+
+
+def test_a_model_that_needs_a_script_is_refused_before_a_job_begins(
+    workspace: Workspace, jobs: BatchJobs, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    registered = workspace.models.register(tmp_path / "weights.bin", "weights")
+    add_service(workspace, models=(registered.id,))
+    with pytest.raises(errors.NotSupported, match="models of kind files, and no script"):
+        jobs.submit("batch", source)
+    assert jobs.list() == []
+
+
+def test_two_jobs_do_not_write_into_one_folder(
+    workspace: Workspace, jobs: BatchJobs, source: Path, tmp_path: Path
+) -> None:
+    add_service(workspace, script=SLOW.format(pause_s=600), folder=tmp_path)
+    settings = BatchSettings(timeout_s=600)
+    first = jobs.submit("batch", source, out=tmp_path / "out", settings=settings)
+    until((tmp_path / "out/run.json").exists, "the first job at work")
+    job = finished(jobs, jobs.submit("batch", source, out=tmp_path / "out"), "Failed")
+    assert job.error is not None
+    assert job.error["number"] == 2002
+    assert jobs.get(first.id).state == "Running"
+
+
+def test_the_script_sees_no_keys_of_services(
+    workspace: Workspace,
+    jobs: BatchJobs,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CALOTYPE_PRIMARY_KEY", "secret")
+    script = "import os\ndef run(mini_batch):\n    return ['PRIMARY' in str(os.environ)]\n"
+    add_service(workspace, script=script, folder=tmp_path)
+    job = finished(jobs, jobs.submit("batch", source, settings=BatchSettings(mini_batch_size=12)))
+    assert names(job.out) == [False]
 
 
 def test_a_running_job_is_not_resumed(

@@ -75,6 +75,32 @@ def test_replica_sees_who_calls_and_how(made: Door) -> None:
     assert names == ["host", "x-forwarded-for", "content-length", "connection", "x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"x-status": "999"}, 500), ({"x-say": "a|set-cookie: b"}, 500), ({"x-say": "a"}, 200)],
+)
+def test_answer_that_is_no_http_harms_nobody_else(
+    made: Door, headers: dict[str, str], status: int
+) -> None:
+    made.small_replica("a")
+    through(made, "a")
+    made.tell()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        other = pool.submit(made.ask, "POST", f"{BASE}/slow", "x")
+        until(lambda: made.counts("app")["in_flight"] == 1, "the other request")
+        assert made.ask("POST", f"{BASE}/x", "x", headers).status == status
+        assert other.result().status == 200
+
+
+def test_answer_without_content(made: Door) -> None:
+    made.small_replica("a")
+    through(made, "a")
+    made.tell()
+    reply = made.ask("POST", f"{BASE}/x", "x", {"x-status": "204"})
+    assert (reply.status, reply.body) == (204, b"")
+    assert "content-length" not in reply.headers
+
+
 def test_requests_are_shared_by_replicas(made: Door) -> None:
     for name in "abc":
         made.small_replica(name)
@@ -93,6 +119,7 @@ def test_busy_replica_gets_no_more_while_another_is_free(made: Door) -> None:
         until(lambda: made.counts("app")["in_flight"] == 1, "the request")
         replicas_now = made.counts("app")["replicas"]
         (busy,) = (name for name, one in replicas_now.items() if one["in_flight"])
+        assert next_line(replicas[busy]) == "hanging"
         pids = {made.ask("GET", f"{BASE}/x").json["pid"] for _ in range(6)}
         assert pids == {replica.pid for name, replica in replicas.items() if name != busy}
         replicas[busy].kill()
@@ -175,7 +202,7 @@ def test_exchange_of_replicas_under_load_fails_no_request(made: Door) -> None:
     callers = [threading.Thread(target=call) for _ in range(8)]
     for caller in callers:
         caller.start()
-    for number in range(1, 6):
+    for number in range(1, 4):
         new = made.small_replica(f"r{number}")
         through(made, f"r{number}")
         assert made.tell() == {"waiting_for": {}}
@@ -186,7 +213,7 @@ def test_exchange_of_replicas_under_load_fails_no_request(made: Door) -> None:
     for caller in callers:
         caller.join()
     assert set(statuses) == {200}
-    assert sum(statuses.values()) > 50
+    assert sum(statuses.values()) > 20
 
 
 def test_replica_that_leaves_by_itself_fails_no_request(made: Door) -> None:
@@ -278,6 +305,16 @@ def test_door_takes_a_socket_that_it_is_given(fresh: Door) -> None:
     assert fresh.process.wait(20) == 0
     with pytest.raises(ConnectionRefusedError):
         fresh.connect()
+
+
+def test_door_without_a_keeper_ends(fresh: Door) -> None:
+    fresh.write()
+    fresh.start(alone_s=0.5)
+    assert fresh.ask("GET", "/").status == 200
+    fresh.keeper.release()
+    assert fresh.process is not None
+    assert fresh.process.wait(20) == 0
+    assert "no keeper for a minute" in fresh.log()
 
 
 def test_second_door_of_a_workspace_leaves(fresh: Door) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
+import pytest
 from hosted import ECHO, Hosted, is_listening, until
 
 from calotype.hosting import keeping, locks
@@ -33,6 +35,7 @@ def test_the_standby_takes_over_and_adopts_what_runs(hosted: Hosted) -> None:
     assert hosted.score("echo")[1]["revision"] == 2
 
 
+@pytest.mark.slow
 def test_without_keeper_and_standby_a_replica_brings_one_back(hosted: Hosted) -> None:
     hosted.add("echo")
     hosted.until_state("echo", "Healthy")
@@ -55,6 +58,7 @@ def test_a_replica_that_crashes_is_replaced_at_the_same_address(hosted: Hosted) 
     assert hosted.score("echo")[0] == 200  # perhaps after waiting in the socket's own queue
 
 
+@pytest.mark.slow
 def test_a_replica_that_hangs_is_unhealthy_and_then_replaced(hosted: Hosted) -> None:
     hosted.add("echo", probe_period_s=0.3, probe_timeout_s=0.3, probe_failure_threshold=2)
     before = hosted.until_state("echo", "Healthy").replicas[0].pid
@@ -91,3 +95,22 @@ def test_workers_that_are_killed_come_back(hosted: Hosted) -> None:
         kill(pid)
     until(lambda: hosted.answers("echo"), "the workers are back", limit_s=10)
     hosted.until_state("echo", "Healthy", limit_s=10)
+
+
+def test_when_the_workspace_is_deleted_all_ends(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    shutil.rmtree(hosted.workspace.place.root)
+    hosted.until_gone()
+
+
+@pytest.mark.slow
+def test_a_name_that_is_used_again_is_another_service(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    hosted.workspace.services.delete("echo")
+    hosted.add("echo", ECHO.replace("1", "9"))
+    hosted.until(
+        "echo", lambda seen: seen.state == "Healthy" and hosted.answers("echo"), "it answers"
+    )
+    assert hosted.score("echo")[1]["revision"] == 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from typing import Any
 
 import pytest
 from hosted import Hosted, is_listening
@@ -32,7 +33,7 @@ def run(data):
     ],
 )
 def test_more_than_the_machine_has_is_unschedulable(
-    hosted: Hosted, asked: dict[str, float], told: str
+    hosted: Hosted, asked: dict[str, Any], told: str
 ) -> None:
     hosted.add("large", **asked)
     seen = hosted.until_state("large", "Unschedulable")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import os
+import signal
 import threading
 from collections import Counter
 
+import pytest
 from hosted import ECHO, Hosted, ask, until
 
 CLIENTS = 32
@@ -62,6 +66,38 @@ def test_32_callers_see_no_failure_during_updates(hosted: Hosted) -> None:
                 ),
                 f"revision {number} serves",
             )
+            until(lambda number=number: callers.answers[number], f"callers reach {number}")
+    assert callers.failures == []
+    assert set(callers.answers) == set(range(1, 2 + UPDATES))
+
+
+def test_an_old_replica_takes_leave_of_each_caller_with_an_answer(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    with contextlib.closing(hosted.connect("echo")) as connection:
+        assert ask(connection, 1)[1]["revision"] == 1
+        hosted.update("echo", ECHO.replace("1", "2"))
+        hosted.until(
+            "echo",
+            lambda seen: any(one.state == "retiring" for one in seen.replicas),
+            "the old replica is told to leave",
+        )
+        connection.request("POST", "/score", '{"data": 1}', {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.headers["connection"] == "close"
+        assert json.loads(answer.read())["revision"] == 1
+        assert ask(connection, 1)[1]["revision"] == 2  # over a new connection
+
+
+@pytest.mark.slow
+def test_callers_see_no_failure_when_keepers_die_during_updates(hosted: Hosted) -> None:
+    hosted.add("busy", max_request_wait_ms=20_000)
+    hosted.until_state("busy", "Healthy")
+    with Callers(hosted, "busy") as callers:
+        for number in range(2, 2 + UPDATES):
+            hosted.update("busy", ECHO.replace("1", str(number)))
+            for pid in hosted.pids("hosting.keeper"):
+                os.kill(pid, signal.SIGKILL)
             until(lambda number=number: callers.answers[number], f"callers reach {number}")
     assert callers.failures == []
     assert set(callers.answers) == set(range(1, 2 + UPDATES))

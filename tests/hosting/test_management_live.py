@@ -66,9 +66,8 @@ def ask_for(hosted: Hosted, tmp_path: Path) -> Callable[..., DeployRequest]:
             hosted.workspace, entry_script="score.py", source_directory=folder, live=True
         )
         target = values.pop("target", "local")
-        return DeployRequest(
-            name, target, **{"models": ("weights",), "inference": inference, **values}
-        )
+        said: dict[str, Any] = {"models": ("weights",), "inference": inference, **values}
+        return DeployRequest(name, target, **said)
 
     return make
 
@@ -133,7 +132,8 @@ def test_an_init_that_raises_is_told_whole_and_serves_nothing(
     assert management.observe("failing").state == "Failed"
     assert "no such weights" in management.logs("failing")
     assert "no such weights" in management.logs("failing", init=True)
-    assert service.name == "failing"
+    assert service.access.port
+    assert not is_listening(service.access.port)
     with pytest.raises(errors.OperationFailed, match="Failed"):
         management.run("failing", b"{}")
 
@@ -216,7 +216,6 @@ def test_logs_are_there_while_it_starts(
     init, whole = management.logs("slow", init=True), management.logs("slow")
     assert "waits for" in init
     assert init in whole
-    assert len(init) < len(whole)  # the request came later
     management.delete("slow")
 
 

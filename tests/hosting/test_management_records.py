@@ -52,14 +52,14 @@ def batch(workspace: Workspace) -> Callable[..., Service]:
     """Give a function that deploys a service without processes."""
 
     def deploy(name: str = "nightly", **values: Any) -> Service:
-        asked = DeployRequest(name, "batch", **{"models": ("ridge",), **values})
-        return Management(workspace).deploy(asked)
+        return Management(workspace).deploy(request(name, "batch", **values))
 
     return deploy
 
 
 def request(name: str = "diabetes", target: Target = "local", **values: Any) -> DeployRequest:
-    return DeployRequest(name, target, **{"models": ("ridge:1",), **values})
+    said: dict[str, Any] = {"models": ("ridge",), **values}
+    return DeployRequest(name, target, **said)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 from hosted import Hosted, hosting
 
@@ -25,6 +27,17 @@ def init():
 
 def run(data):
     return {'said': json.loads(data)['data'], 'version': VERSION}
+"""
+RAW = """
+from azureml.contrib.services.aml_request import rawhttp
+
+def init():
+    pass
+
+@rawhttp
+def run(request):
+    print('got bytes', flush=True)
+    return [len(request.get_data()), request.headers['Content-Type']]
 """
 RAISES = "def init():\n    raise LookupError('no such weights')\n\n\ndef run(data): return 1\n"
 
@@ -151,6 +164,79 @@ def test_the_line_to_call_it_works_as_it_stands(hosted: Hosted) -> None:
     )
     assert json.loads(answered.stdout)["version"] in (1, 2), (line, answered)
     calotype(hosted, "service", "delete", "-n", "copied", "-y")
+
+
+def test_a_certificate_for_a_name_that_leads_elsewhere_is_no_hindrance(hosted: Hosted) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("flowers.example.org")
+    certificate, key = hosted.folder / "cert.pem", hosted.folder / "key.pem"
+    certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(key))
+    model = hosted.folder / "relu.onnx"
+    onnx.save(relu(), str(model))
+    told = document(
+        hosted, "model", "deploy", "-n", "secured", "-m", str(model), "--compute", "instance",
+        "--auth", "key", "--ssl-enabled", "--ssl-cname", "flowers.example.org",
+        "--ssl-cert-pem-file", str(certificate), "--ssl-key-pem-file", str(key),
+    )  # fmt: skip
+    assert told["scoring_uri"].startswith("https://flowers.example.org:")
+    run = ["service", "run", "-n", "secured", "-d", '{"data": [[1, -2, 3]]}']
+    assert document(hosted, *run) == [[1, 0, 3]]
+    checked = calotype(hosted, "service", "check", "-n", "secured", "-o", "json")
+    assert json.loads(checked.stdout)["passed"] is True
+    client = calotype(hosted, "service", "client", "-n", "secured", "--language", "curl").stdout
+    assert '"data"' in client
+
+    port = told["scoring_uri"].split(":")[2].split("/")[0]
+    assert f"--resolve flowers.example.org:{port}:127.0.0.1" in told["call_it_with"]
+    primary = document(hosted, "service", "get-keys", "-n", "secured")["primary_key"]
+    line = told["call_it_with"].replace(
+        "$(calotype service get-keys -n secured --only primary)", primary
+    )
+    authority.cert_pem.write_to_path(str(certificate), append=True)  # curl wants the whole chain
+    answered = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert len(json.loads(answered.stdout)[0]) == 3
+    calotype(hosted, "service", "delete", "-n", "secured")
+
+
+def test_an_image_is_sent_as_it_is_and_the_log_is_followed(hosted: Hosted) -> None:
+    folder = hosted.folder / "raw"
+    folder.mkdir()
+    (folder / "score.py").write_text(RAW)
+    calotype(
+        hosted, "model", "deploy", "-n", "raw-bytes", "--entry-script", str(folder / "score.py"),
+        "-m", str(hosted.folder / "weights.bin"), "--no-wait",
+    )  # fmt: skip
+    hosted.until_state("raw-bytes", "Healthy")
+    image = folder / "photo.jpg"
+    image.write_bytes(b"\xff\xd8 no image, but bytes")
+    command = [sys.executable, "-m", "calotype", "-w", str(hosted.folder), "service", "get-logs"]
+    with subprocess.Popen(
+        [*command, "-n", "raw-bytes", "--follow"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+    ) as following:
+        assert following.stdout is not None
+        for line in following.stdout:  # what there was before it began
+            if '"ready"' in line:
+                break
+        said = document(hosted, "service", "run", "-n", "raw-bytes", "--image", str(image))
+        assert said == [image.stat().st_size, "image/jpeg"]
+        assert any("got bytes" in line for line in following.stdout)
+        calotype(hosted, "service", "delete", "-n", "raw-bytes")
+        assert following.wait(30) == 0  # there is nothing to follow any more
+
+
+def relu() -> onnx.ModelProto:
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
 def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) -> None:

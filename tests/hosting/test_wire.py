@@ -124,12 +124,22 @@ def test_frames_are_found_in_any_pieces() -> None:
     data = b"".join(
         wire.frame(wire.ANSWER, 200, b"h" * n, body, n) for n, body in enumerate(bodies)
     )
+    whole = [(wire.ANSWER, 200, b"h" * n, body, n) for n, body in enumerate(bodies)]
     for step in (1, 2, 18, 19, 20, 100, 1000):
-        found: list[tuple[int, int, bytes, bytes, int]] = []
-        reader = wire.FrameReader(lambda *values: found.append(values))
-        for at in range(0, len(data), step):
-            reader.feed(data[at : at + step])
-        assert found == [(wire.ANSWER, 200, b"h" * n, body, n) for n, body in enumerate(bodies)]
+        assert frames(data, step) == whole
+
+
+def frames(data: bytes, step: int) -> list[tuple[int, int, bytes, bytes, int]]:
+    """Return what is found when `step` bytes come at a time."""
+    found: list[tuple[int, int, bytes, bytes, int]] = []
+
+    def take(kind: int, status: int, head: bytes, body: bytes, number: int) -> None:
+        found.append((kind, status, head, body, number))
+
+    reader = wire.FrameReader(take)
+    for at in range(0, len(data), step):
+        reader.feed(data[at : at + step])
+    return found
 
 
 def test_many_requests_at_a_time(folder: Path) -> None:

@@ -20,6 +20,7 @@ from calotype.scored_dataset import ScoredDataset
 from calotype.webservice.batch import BatchWebservice
 from calotype.webservice.deployment_documents import configuration_of
 from calotype.webservice.exceptions import WebserviceException, WebserviceNotFound
+from calotype.webservice.webservice import Webservice
 from calotype.workspace.workspace import Workspace
 
 WAIT_S = 60.0
@@ -27,9 +28,9 @@ SCRIPT = """
 import os
 import pandas as pd
 def run(mini_batch):
-    if os.path.exists(__file__ + ".stop"):
+    if os.path.exists({stop!r}):
         raise RuntimeError("stopped")
-    return pd.DataFrame({"file": [os.path.basename(one) for one in mini_batch], "score": 0.5})
+    return pd.DataFrame({{"file": [os.path.basename(one) for one in mini_batch], "score": 0.5}})
 """
 
 
@@ -51,7 +52,7 @@ def deploy(workspace: Workspace, folder: Path, *, with_script: bool = False) -> 
 
     inference, models = Inference(), ()
     if with_script:
-        (folder / "score.py").write_text(SCRIPT)
+        (folder / "score.py").write_text(SCRIPT.format(stop=str(folder / "stop")))
         inference = inference_of(workspace, entry_script=folder / "score.py")
     else:
         small_networks.save_model(folder / "model")
@@ -103,8 +104,7 @@ def test_a_registered_dataset_is_a_source(
 ) -> None:
     workspace.datasets.register("animals", photos)
     service = deploy(workspace, tmp_path)
-    for name in ("animals", "dataset:animals:1"):
-        assert service.submit(name).wait(timeout_s=WAIT_S).counts["scored"] == 5
+    assert service.submit("dataset:animals:1").wait(timeout_s=WAIT_S).counts["scored"] == 5
     with pytest.raises(WebserviceException, match="the name of a registered dataset"):
         service.submit("beasts")
 
@@ -113,9 +113,7 @@ def test_a_failure_has_its_reason_and_can_be_resumed(
     workspace: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     service = deploy(workspace, tmp_path, with_script=True)
-    first = service.submit(photos).wait(timeout_s=WAIT_S)
-    folder = Layout.of(workspace.place).revision("colours-batch", "default", 1) / "source"
-    stop = folder / "score.py.stop"
+    stop = tmp_path / "stop"
     stop.touch()
     job = service.submit(photos, retries=0, error_threshold=0)
     with pytest.raises(WebserviceException, match="Failed: batch job: expected at most 0 images"):
@@ -125,7 +123,6 @@ def test_a_failure_has_its_reason_and_can_be_resumed(
         job.result()
     stop.unlink()
     assert job.resume().wait(timeout_s=WAIT_S).counts["predictions"] == 5
-    assert first.id != job.id
 
 
 def test_wrong_values_are_refused_with_the_number_of_their_rule(
@@ -140,6 +137,20 @@ def test_wrong_values_are_refused_with_the_number_of_their_rule(
         service.job("absent")
     configuration = configuration_of({"computeType": "batch", "description": "x"})
     assert configuration == BatchWebservice.deploy_configuration(description="x")
+
+
+def test_it_is_a_service_like_others(workspace: Workspace, tmp_path: Path) -> None:
+    deploy(workspace, tmp_path)
+    service = Webservice(workspace, "colours-batch")
+    assert isinstance(service, BatchWebservice)
+    assert service.scoring_uri is None
+    service.wait_for_deployment(show_output=True)
+    service.update(deployment_config=BatchWebservice.deploy_configuration(workers=3))
+    assert service.record().version().wanted.runtime.workers == 3
+    assert [one.name for one in Webservice.list(workspace, compute_type="BATCH")] == [service.name]
+    assert service.serialize()["modelIds"] == ["colours:1"]
+    with pytest.raises(WebserviceException, match="expected a service that answers requests"):
+        service.run(b"image")
 
 
 def test_deleting_the_service_leaves_the_result_alone(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 from deployed import PUBLISHED, ROWS, called, inference, running_workspace
 
 from calotype import errors
 from calotype.azureml.core import ComputeTarget, Model, Webservice, Workspace
+from calotype.azureml.core.compute.aks import AksUpdateConfiguration, SslConfiguration
 from calotype.azureml.core.webservice import (
     AciWebservice,
     AksEndpoint,
@@ -290,7 +294,7 @@ def test_versions_share_the_requests_of_an_endpoint(place: _Place, cluster: Webs
     endpoint.wait_for_deployment()
     shares = {name: one.traffic_percentile for name, one in endpoint.versions.items()}
     assert shares == {"old": 70, "new": 30}
-    header = {"x-calotype-version": "new"}
+    header: dict[str, Any] = {"x-calotype-version": "new"}
     assert called(endpoint.scoring_uri, **header).body == b'"new"'
     endpoint.update_version("new", traffic_percentile=0, scoring_timeout_ms=5000)
     endpoint.wait_for_deployment()
@@ -305,6 +309,27 @@ def test_versions_share_the_requests_of_an_endpoint(place: _Place, cluster: Webs
     endpoint.delete()
 
 
+def test_an_address_with_a_certificate(place: _Place, cluster: Webservice, tmp_path: Path) -> None:
+    ws, _ = place
+    authority = trustme.CA()
+    certificate = authority.issue_cert("models.example", "127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
+    compute = ComputeTarget(ws, "this-machine")
+    before = cluster.scoring_uri
+    compute.update(
+        AksUpdateConfiguration(SslConfiguration("Enabled", chain, key, "models.example"))
+    )
+    uri = cluster.scoring_uri
+    assert uri is not None
+    assert uri.startswith("https://models.example:")
+    assert cluster.run(ROWS) == PUBLISHED
+    compute.update(AksUpdateConfiguration(SslConfiguration("Disabled")))
+    assert cluster.scoring_uri == before
+    assert cluster.run(ROWS) == PUBLISHED
+
+
 def test_deleting_twice(place: _Place) -> None:
     ws, folder = place
     service = Model.deploy(ws, "gone", [], inference(folder, ANSWERS.format(1)))
@@ -315,6 +340,4 @@ def test_deleting_twice(place: _Place) -> None:
 
 
 def _rows() -> bytes:
-    import json
-
     return json.dumps(ROWS).encode()

@@ -117,7 +117,7 @@ def test_a_service_is_found_by_its_name(
     found = run(snippet("name='myservice'"))["service"]
     assert capsys.readouterr().out.split() == [service.scoring_uri, service.swagger_uri]
     assert isinstance(found, AksWebservice)
-    swagger = requests.get(found.swagger_uri, timeout=30).json()
+    swagger = requests.get(found.swagger_uri or "", timeout=30).json()
     assert swagger["info"]["title"] == "myservice"
 
 
@@ -154,6 +154,7 @@ def test_a_token_opens_a_service_that_takes_tokens(
     assert (reply.status_code, reply.json()) == (200, PUBLISHED)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # as it is printed
 def test_a_photograph_is_sent_as_it_is(
     run: Run,
     workspace: tuple[Workspace, Path],

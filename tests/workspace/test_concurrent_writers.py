@@ -31,7 +31,7 @@ def start_writers(workspace: Workspace, writers: int, rounds: int, within_s: flo
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert (run.returncode, run.stderr) == (0, "")
 
@@ -65,9 +65,10 @@ def test_eight_processes_write_at_once(shared: Workspace) -> None:
     assert shared.fact("last") in {service.name for service in shared.services.list()}
 
 
+@pytest.mark.slow
 def test_killed_writers_lose_nothing_that_was_reported(shared: Workspace) -> None:
-    start_writers(shared, writers=8, rounds=13, within_s=0.06)  # 104 kills
-    assert sum(check_reported(shared).values()) > 50
+    start_writers(shared, writers=8, rounds=7, within_s=0.02)  # 112 kills on both
+    assert all(count > 0 for count in check_reported(shared).values())
     # The workspace goes on as if nothing had been.
     (shared.place.root / "file").write_text("content")
     before = len(shared.models.list())

@@ -142,6 +142,16 @@ class TestFiles:
         assert not (written / "link.bin").is_symlink()
         assert (written / "link.bin").read_bytes() == b"weights"
 
+    def test_a_workspace_inside_is_no_part_of_it(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "project"
+        Workspace.create("inside", folder).close()
+        (folder / "weights.bin").write_bytes(b"weights")
+        model = workspace.models.register(folder, "m")
+        entries = workspace.artifacts.tree(model.artifact).entries
+        assert [entry.path for entry in entries] == ["project/weights.bin"]
+
     def test_a_download_replaces_nothing_unless_told(
         self, workspace: Workspace, file: Path, tmp_path: Path
     ) -> None:

@@ -15,8 +15,7 @@ import pytest
 from postgres_server import PostgresServer
 
 from calotype import errors
-from calotype.workspace import location, sqlite
-from calotype.workspace.database import Database
+from calotype.workspace import location
 from calotype.workspace.location import Location
 from calotype.workspace.opening import open_workspace
 from calotype.workspace.runs import Run
@@ -321,6 +320,16 @@ def test_a_server_without_a_workspace_has_none(postgres: PostgresServer, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_artifacts_in_a_folder_of_the_maker_are_not_shared(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.new_database()
+    Workspace.create("flowers", tmp_path / "a", database=url).close()
+    with pytest.raises(errors.NotSupported, match="--artifacts"):
+        Workspace.join(url, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_server_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql://me:geheim@/x?host={tmp_path}"
     with pytest.raises(errors.OperationFailed) as caught:
@@ -334,49 +343,6 @@ def test_other_databases_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(errors.NotSupported, match="postgresql://") as caught:
         Workspace.create("flowers", tmp_path, database=url)
     assert "geheim" not in str(caught.value)
-
-
-def test_only_one_writes_and_the_other_waits(tmp_path: Path) -> None:
-    database = Database(sqlite.url_of(tmp_path / "x.db"), make=True)
-    database.migrate()
-    order: list[str] = []
-    begun = threading.Event()
-
-    def write() -> None:
-        begun.set()
-        with database.writing():
-            order.append("second")
-
-    thread = threading.Thread(target=write)
-    with database.writing():
-        thread.start()
-        begun.wait(10)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    database.close()
-
-
-def test_a_writer_inside_a_writer_is_a_defect_that_is_seen_at_once(workspace: Workspace) -> None:
-    with (
-        pytest.raises(AssertionError, match="wait for itself"),
-        workspace.database.writing(),
-        workspace.database.writing(),
-    ):
-        pass
-    workspace.set_fact("x", 1)
-    assert workspace.fact("x") == 1
-
-
-def test_what_fails_is_undone_whole(workspace: Workspace) -> None:
-    def write() -> None:
-        with workspace.database.writing() as connection:
-            connection.exec_driver_sql("DELETE FROM facts")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        write()
-    assert workspace.name == "tests"
 
 
 def test_the_configuration_says_only_what_is_elsewhere(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A program that forks writers of one workspace, and kills them when it is told to.
 
 `python writers.py FOLDER WRITERS ROUNDS SECONDS` with SECONDS 0: every writer does its five
-rounds of work and ends. Otherwise one after the other is killed, at a random moment within that
-time, while the others write; some of them before they have opened the workspace. What a writer
-was told to be registered it appends to a file `reported`, one line each.
+rounds of work and ends. Otherwise one after the other is killed, up to that time after a random
+number of things has been registered, while the others write; some of them before they have opened
+the workspace. What a writer was told to be registered it appends to a file `reported`, one line
+each.
 """
 
 from __future__ import annotations
@@ -108,12 +109,22 @@ def main() -> int:
             if within_s:
                 if random.random() < 0.8:
                     os.read(opened, 1)
+                    wait_for_growth(folder / "reported", random.randrange(150))
                 time.sleep(random.uniform(0, within_s))
                 os.kill(child, signal.SIGKILL)
             os.close(opened)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             failed += code != (-signal.SIGKILL if within_s else 0)
     return failed
+
+
+def wait_for_growth(path: Path, bytes_more: int) -> None:
+    """Wait until a file has grown by that much: on a busy machine work takes longer."""
+    until_s = time.monotonic() + 30
+    wanted = bytes_more + (path.stat().st_size if path.exists() else 0)
+    while not path.exists() or path.stat().st_size < wanted:
+        assert time.monotonic() < until_s, "nobody writes"
+        time.sleep(0.001)
 
 
 def start(folder: Path, *, is_endless: bool) -> tuple[int, int]:

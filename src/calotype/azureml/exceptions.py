@@ -2,6 +2,7 @@
 
 from calotype.webservice.exceptions import CloudException as AzureMLException
 from calotype.webservice.exceptions import (
+    ComputeTargetException,
     ModelNotFoundException,
     UserErrorException,
     WebserviceException,
@@ -11,6 +12,7 @@ from calotype.webservice.exceptions import (
 
 __all__ = [
     "AzureMLException",
+    "ComputeTargetException",
     "ModelNotFoundException",
     "UserErrorException",
     "WebserviceException",

@@ -248,7 +248,7 @@ def _auth(service: Service) -> str:
 
 
 def _curl(management: Management, service: Service, uri: str, *, is_ready: bool) -> str:
-    """Return a command that works as it stands, but for the name of an image."""
+    """Return a command that works as it stands, but for the name of a file."""
     command = {
         "none": "",
         "key": f"$(calotype service get-keys -n {service.name} --only primary)",
@@ -257,18 +257,21 @@ def _curl(management: Management, service: Service, uri: str, *, is_ready: bool)
     parts = ["curl", *([f'-H "Authorization: Bearer {command}"'] if command else [])]
     if service.access.tls_certificate:
         parts.append(f"--cacert {shlex.quote(service.access.tls_certificate)}")
+    if service.access.cname:  # its name may lead here only later, or from elsewhere
+        parts.append(f"--resolve {service.access.cname}:{service.access.port}:127.0.0.1")
     body = "@body.json"
     if is_ready:
         from calotype.clients.described import describe
 
         try:
-            described = describe(uri, credential=management.credential(service.name) or None)
-        except errors.CalotypeError:  # a certificate for another host, or no Swagger of its own
+            described = describe(uri, fetch=management.document_reader(service.name, uri))
+        except errors.CalotypeError:  # it has a document of its own, which is none of Swagger's
             described = None
         if described is not None and described.is_image:
             parts += ["-H 'Content-Type: image/jpeg'", "--data-binary @photo.jpg"]
             return " ".join([*parts, uri])
-        text = json.dumps(described.example) if described is not None else ""
+        # A script that describes nothing takes any JSON: an empty object would be no example.
+        text = json.dumps(described.example) if described and described.example else ""
         body = text if 0 < len(text) <= _MOST_EXAMPLE_CHARACTERS else body
     parts += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
     return " ".join([*parts, uri])

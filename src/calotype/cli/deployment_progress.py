@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 def wait_for(
-    terminal: Terminal, management: Management, name: str, *, timeout_s: float | None = None
+    terminal: Terminal,
+    management: Management,
+    name: str,
+    *,
+    timeout_s: float | None = None,
+    version: str | None = None,
 ) -> Observation:
-    """Wait until a service is ready, telling each step.
+    """Wait until a service, or one of its versions, is ready, telling each step.
 
     Raises:
         OperationFailed: it does not become ready; trace and model folder are on stderr by then.
@@ -32,7 +37,7 @@ def wait_for(
                 terminal.progress.say(line)
 
     try:
-        return management.wait(name, on_change=tell, timeout_s=timeout_s)
+        return management.wait(name, on_change=tell, timeout_s=timeout_s, version=version)
     except DeploymentFailed as failure:
         if failure.details:
             click.echo(failure.details, err=True)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
 
+_READY_MODEL = "imagenet"  # as for `calotype serve --model`
+
+
 def models_of(terminal: Terminal, workspace: Workspace, given: Sequence[str]) -> tuple[str, ...]:
     """Return references to registered models; a path is registered first, and told."""
     return tuple(_model(terminal, workspace, one) for one in given)
@@ -28,11 +31,13 @@ def models_of(terminal: Terminal, workspace: Workspace, given: Sequence[str]) ->
 
 def are_paths(given: Sequence[str]) -> bool:
     """Whether one of the models would have to be registered."""
-    return any(Path(one).exists() for one in given)
+    return any(one == _READY_MODEL or Path(one).exists() for one in given)
 
 
 def _model(terminal: Terminal, workspace: Workspace, given: str) -> str:
     path = Path(given)
+    if given == _READY_MODEL and not path.exists():
+        return _ready_model(terminal, workspace)
     is_name = re.fullmatch(r"[\w.-]+(:\d+)?", given) is not None
     if is_name:
         try:
@@ -51,6 +56,17 @@ def _model(terminal: Terminal, workspace: Workspace, given: str) -> str:
     registered = workspace.models.register(path, name)
     terminal.progress.say(f"Registered {given} as model {registered.id}.")
     return registered.id
+
+
+def _ready_model(terminal: Terminal, workspace: Workspace) -> str:
+    try:
+        return workspace.models.find(_READY_MODEL).id
+    except errors.NotFound:
+        from calotype.models.imagenet import make_once
+
+        registered = workspace.models.register(make_once(), _READY_MODEL)
+        terminal.progress.say(f"Registered the ready model as {registered.id}.")
+        return registered.id
 
 
 def inference_of(

@@ -30,6 +30,9 @@ COMMANDS = {
     "service": ("service:service", "Call, change and look after services; write clients."),
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
+    "up": ("up:up", "Serve all that was deployed, and keep it running."),
+    "down": ("up:down", "End all services of the workspace."),
+    "status": ("up:status", "Show what the workspace runs."),
     "serve": ("serve:serve", "Serve a model or an entry script over HTTP."),
     "demo": ("demo:demo", "Do the whole job on real photographs."),
 }

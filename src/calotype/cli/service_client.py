@@ -15,6 +15,8 @@ from calotype.cli.terminal import Terminal, command, examples, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from calotype.clients import Auth, Language
     from calotype.clients.described import Description
     from calotype.serving.check import CheckReport
@@ -95,6 +97,7 @@ class _Reached(NamedTuple):
     credential: str | None
     auth: Auth | None = None
     http: HttpClient | None = None
+    fetch: Callable[[str], bytes] | None = None
 
 
 def _reached(uri: str | None, name: str | None) -> _Reached:
@@ -119,7 +122,9 @@ def _reached(uri: str | None, name: str | None) -> _Reached:
         )
     service = workspace.services.get(name)
     http = client_for(workspace, service, found)
-    return _Reached(found, management.credential(name) or None, service.access.auth, http)
+    fetch = management.document_reader(name, found)
+    credential = management.credential(name) or None
+    return _Reached(found, credential, service.access.auth, http, fetch)
 
 
 def _described(
@@ -132,12 +137,12 @@ def _described(
     if example is not None:
         return Description(name=uri, auth="none", is_image=False, example=_read(example))
     if not is_image:
-        return describe(uri, credential=credential)
+        return describe(uri, credential=credential, fetch=reached.fetch)
     unasked = Description(name=uri, auth="none", is_image=True, example=None)
     if not asks_service:
         return unasked
     try:
-        described = describe(uri, credential=credential)
+        described = describe(uri, credential=credential, fetch=reached.fetch)
     except errors.OperationFailed as error:
         click.echo(
             f"note: the client sends no credential, for the service did not say whether it wants "

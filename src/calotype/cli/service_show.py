@@ -197,10 +197,7 @@ def _render(console: Console, document: dict[str, Any]) -> None:
 def render_versions(console: Console, document: dict[str, Any], *, always: bool = False) -> None:
     """Draw the versions of a service, when they tell more than the service itself does."""
     versions = document["versions"]
-    is_faulty = any(
-        one["error"] or one["serving_revision"] != one["wanted_revision"] for one in versions
-    )
-    if len(versions) < 2 and not is_faulty and not always:
+    if len(versions) < 2 and not always and not any(_is_news(document, one) for one in versions):
         return
     rows = [
         (
@@ -215,6 +212,13 @@ def render_versions(console: Console, document: dict[str, Any], *, always: bool 
         for one in versions
     ]
     table(console, ["version", "state", "traffic", "revision", "models", "problem"], rows)
+
+
+def _is_news(document: dict[str, Any], version: dict[str, Any]) -> bool:
+    """Whether a version has trouble that the service itself does not tell of."""
+    told = (document["error"] or {}).get("message")
+    is_changing = version["serving_revision"] not in (None, version["wanted_revision"])
+    return is_changing or bool(version["error"] and version["error"]["message"] != told)
 
 
 def _revisions(version: dict[str, Any]) -> str:

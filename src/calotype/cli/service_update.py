@@ -99,7 +99,8 @@ def update(
         description=description if description is not None else said.get("description"),
     )
     if not no_wait and updated.target != "batch":
-        wait_for(terminal, changes, name, timeout_s=timeout_s)
+        default = next(one.name for one in updated.versions if one.is_default)
+        wait_for(terminal, changes, name, timeout_s=timeout_s, version=version or default)
     show_service(terminal, workspace.services.get(name), observed(updated))
 
 

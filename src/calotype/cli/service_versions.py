@@ -93,7 +93,7 @@ def create_version(
         is_control=is_control,
     )
     if not no_wait:
-        wait_for(terminal, changes, name, timeout_s=timeout_s)
+        wait_for(terminal, changes, name, timeout_s=timeout_s, version=version)
     show_versions(terminal, service)
 
 
@@ -133,7 +133,7 @@ def update_version(
         is_control=is_control,
     )
     if not no_wait:
-        wait_for(terminal, changes, name, timeout_s=timeout_s)
+        wait_for(terminal, changes, name, timeout_s=timeout_s, version=version)
     show_versions(terminal, service)
 
 

@@ -97,7 +97,7 @@ def check(terminal: Terminal) -> None:
     from calotype.workspace.check import check as checked
 
     opened = current_workspace()
-    findings = checked(opened)
+    findings = checked(opened, progress=terminal.progress)
     damage = sum(finding.is_damage for finding in findings)
     document = {"ok": not damage, "findings": [asdict(finding) for finding in findings]}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -44,21 +46,29 @@ def swagger_uri(scoring_uri: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"{folder}/swagger.json", "", ""))
 
 
-def describe(scoring_uri: str, *, credential: str | None = None) -> Description:
+def describe(
+    scoring_uri: str,
+    *,
+    credential: str | None = None,
+    fetch: Callable[[str], bytes] | None = None,
+) -> Description:
     """Ask a running service what it takes.
 
     Args:
         scoring_uri: of the service.
         credential: a key or a token, if the document is guarded too.
+        fetch: returns what is at a URI, or raises LookupError; for services that are reached, or
+            trusted, in another way than most.
 
     Raises:
         OperationFailed: there is no answer, or it is no Swagger document.
     """
     place = swagger_uri(scoring_uri)
+    get = fetch or functools.partial(_fetch, credential=credential)
     try:
-        document = json.loads(_fetch(place, credential))
+        document = json.loads(get(place))
         path = urlsplit(scoring_uri).path.rstrip("/").rpartition("/")[2]
-        return _read(document, f"/{path}", is_image=_takes_images(place, f"/{path}", credential))
+        return _read(document, f"/{path}", is_image=_takes_images(place, f"/{path}", get))
     except urllib.error.HTTPError as error:
         error.close()
         raise _no_document(place, f"{error.code} {error.reason}") from error
@@ -76,10 +86,10 @@ def _fetch(place: str, credential: str | None) -> bytes:
         return response.read(_MAX_BYTES)
 
 
-def _takes_images(place: str, path: str, credential: str | None) -> bool:
+def _takes_images(place: str, path: str, get: Callable[[str], bytes]) -> bool:
     # Only from version 3 on can a document tell of bodies that are not JSON.
     try:
-        document = json.loads(_fetch(f"{place}?version=3", credential))
+        document = json.loads(get(f"{place}?version=3"))
         return "application/octet-stream" in _post(document, path)["requestBody"]["content"]
     except urllib.error.HTTPError as error:
         error.close()

@@ -19,19 +19,19 @@ _WHOLE: Final = 100
 
 
 class RolloutRules(Parameters):
-    """When a new version gets more traffic, and when it loses all of it."""
+    """When a new version gets more of the traffic, and when it loses all of it."""
 
     min_requests: int = Field(
-        default=50, ge=1, description="Answers of the new version before anything is decided."
+        default=50, ge=1, description="Answers of the new version before a step is judged."
     )
     max_error_rate_increase: float = Field(
-        default=0.01, ge=0, le=1, description="Share of 5xx above that of the old version."
+        default=0.02, ge=0, le=1, description="Of failures, over the default version: 0.02 is 2 %."
     )
     max_latency_ratio: float = Field(
-        default=1.5, ge=1, description="p95 of the new version over that of the old one."
+        default=1.5, ge=1, description="Of the new version's p95 to the default version's."
     )
-    step_percent: int = Field(default=10, ge=1, le=100, description="Traffic added with each step.")
-    step_s: float = Field(default=60.0, gt=0, description="How long a step lasts at least.")
+    step_percent: int = Field(default=10, ge=1, le=100, description="Of the traffic, each step.")
+    step_s: float = Field(default=60.0, gt=0, description="The least that a step lasts.")
 
 
 @dataclass(frozen=True, slots=True)

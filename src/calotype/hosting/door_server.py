@@ -106,6 +106,12 @@ class DoorServer:
         given, self.listener = self.listener, None
         return given
 
+    async def stop_listening(self) -> None:
+        """Accept nothing more; `close` follows."""
+        if self._server is not None:
+            self._server.stop_listening()
+            await asyncio.sleep(0)  # uvloop lets go of the socket in its next turn
+
     async def close(self) -> None:
         """Answer what was accepted, then end."""
         if self._watcher is not None:

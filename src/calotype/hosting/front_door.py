@@ -74,6 +74,7 @@ class FrontDoor:
         self._app = DoorApp(self._table, self._tokens, self._guard.meter, self._journal)
         self._passages = Passages(self._table, self._journal, max_held_bytes=_MOST_HELD_BYTES)
         self._server: DoorServer | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._told = asyncio.Event()
         self._changing = asyncio.Lock()
         self._started_at = time.time()
@@ -107,6 +108,7 @@ class FrontDoor:
         self._journal.write("stopping")
         if self._server is not None:
             await self._server.close()
+        await asyncio.gather(*self._leaving)
         self._table.close()
         self._tokens.close()
         self._layout.front_door_socket.unlink(missing_ok=True)
@@ -134,6 +136,7 @@ class FrontDoor:
         listener, self._listener = self._listener, None
         if before is not None and before.is_at(routes):
             listener = before.give_listener()
+            await before.stop_listening()  # who comes now waits until the next server accepts
         await fresh.start(listener)
         self._server = fresh
         self._app.connections = lambda: fresh.connections
@@ -148,7 +151,10 @@ class FrontDoor:
         )
         self._journal.write("ready", host=routes.host, port=fresh.port)
         if before is not None:
-            await before.close()
+            # Its callers may take their time, and the keeper waits for the new routes.
+            leaving = asyncio.get_running_loop().create_task(before.close())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _on_routes(self, _command: dict[str, Any]) -> dict[str, Any]:
         await self._follow_routes()

@@ -21,6 +21,7 @@ from typing import Any, Final
 from calotype import errors
 from calotype.hosting import control, locks
 from calotype.hosting.kept_door import KeptDoor
+from calotype.hosting.kept_load import KeptLoad
 from calotype.hosting.kept_service import KeptService
 from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
@@ -32,6 +33,7 @@ from calotype.workspace.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
+_ROTATE_EVERY_S: Final = 20.0
 _LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
 
@@ -49,13 +51,18 @@ class Keeper:
         self._layout = Layout.of(workspace.place)
         self._lock = lock
         self._services: dict[str, KeptService] = {}
-        self._door = KeptDoor(workspace, self._layout, self._services)
+        self._door = KeptDoor(workspace, self._layout, self._services, self._ring)
+        self._load = KeptLoad(workspace, self._layout, self._services, self.refresh)
         self._seen: object = None
+        self._rotated_s = time.monotonic()
         self._is_up: bool | None = None
         self._idle_since_s = time.monotonic()
         self._refreshing = asyncio.Lock()
         self._told = asyncio.Event()
         self._bell = asyncio.Event()
+
+    def _ring(self) -> None:
+        self._bell.set()
 
     async def run(self) -> None:
         """Keep until nothing is wanted any more."""
@@ -90,11 +97,14 @@ class Keeper:
                 kept.wake()
             self._is_up = False
             return
-        for log in (self._layout.keeper_log, self._layout.front_door_log):
-            await asyncio.to_thread(RotatingLog(log).rotate)
         await self.refresh()
         await self._keep_standby()
         await self._door.keep(is_up=self._is_up)
+        await self._load.look()
+        if time.monotonic() - self._rotated_s > _ROTATE_EVERY_S:
+            self._rotated_s = time.monotonic()
+            for log in (self._layout.keeper_log, self._layout.front_door_log):
+                await asyncio.to_thread(RotatingLog(log).rotate)
 
     async def refresh(self, *, anew: bool = False) -> None:
         """Read the records, if they have changed."""
@@ -126,16 +136,14 @@ class Keeper:
 
     def _take(self, record: Service) -> None:
         kept = self._services.get(record.name)
-        if kept is not None and (kept.is_over or kept.target != record.target):
+        if kept is not None and (kept.is_over or _is_another(kept, record)):
             if not kept.is_over:  # deleted and made anew before we looked
                 kept.record = None
                 kept.wake()
                 return
             kept = None
         if kept is None:
-            kept = KeptService(
-                self._workspace, self._layout, record, self._door.publish, lambda: self._door.uris
-            )
+            kept = KeptService(self._workspace, self._layout, record, self._door)
             self._services[record.name] = kept
         if kept.record != record or kept.is_wanted != (self._is_up is not False):
             kept.record = record
@@ -224,11 +232,12 @@ class Keeper:
     async def _answer_up(self, command: dict[str, Any]) -> dict[str, Any]:
         await self.refresh(anew=True)
         if command.get("is_moved"):
-            await self._door.stop()
+            await self._door.move()
         for kept in self._services.values():
             kept.forgive()
         await self._door.keep(is_up=self._is_up)
         self._bell.set()
+        await self._door.wait_ready()
         return {}
 
     async def _answer_down(self, _command: dict[str, Any]) -> dict[str, Any]:
@@ -242,6 +251,12 @@ class Keeper:
         await self._door.stop()
         self._bell.set()
         return {"pid": os.getpid()}
+
+
+def _is_another(kept: KeptService, record: Service) -> bool:
+    """Whether a record is of a new service, which got the name of one that was deleted."""
+    known = kept.record
+    return known is None or (known.created_at, known.target) != (record.created_at, record.target)
 
 
 def _end_standby(layout: Layout) -> None:

@@ -17,6 +17,8 @@ from calotype.hosting.observation import Observation
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
+__all__ = ["Observation", "down", "ensure", "notify", "observe", "reload", "status", "up"]
+
 _STARTS_WITHIN_S: Final = 30.0
 _ENDS_WITHIN_S: Final = 90.0
 _AGAIN_S: Final = 0.03
@@ -142,7 +144,24 @@ def up(
         workspace.set_fact("front_door", {"host": "127.0.0.1", "port": 0, **known, **changed})
     workspace.set_fact(IS_UP, True)
     _tell(workspace, "up", timeout_s=60, is_moved=bool(changed))
+    _until_door_listens(workspace)
     return status(workspace)
+
+
+def _until_door_listens(workspace: Workspace) -> None:
+    layout = Layout.of(workspace.place)
+    deadline_s = time.monotonic() + _STARTS_WITHIN_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(control.NobodyThere):
+            control.ask(layout.front_door_socket, "counts")
+            return
+        time.sleep(_AGAIN_S)
+    raise errors.OperationFailed(
+        "expected the front door to listen",
+        where=str(workspace.place.root),
+        got=f"none within {_STARTS_WITHIN_S:.0f} s",
+        action=f"Its log says why: {layout.front_door_log}",
+    )
 
 
 def down(workspace: Workspace) -> None:

@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import control, locks
+from calotype.hosting import control, locks, processes
 from calotype.hosting.launching import environment
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
@@ -35,6 +35,7 @@ FACT: Final = "front_door"
 FIRST_PORT: Final = 8780
 _DELAYS_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 _LEAVES_WITHIN_S: Final = 40.0
+_READY_WITHIN_S: Final = 20.0
 
 
 class KeptDoor:
@@ -44,10 +45,19 @@ class KeptDoor:
         workspace: whose.
         layout: its places.
         services: what it passes requests on to.
+        changed: told when it has ended.
+
+    Attributes:
+        is_ready: whether it accepts connections.
+        uris: where.
     """
 
     def __init__(
-        self, workspace: Workspace, layout: Layout, services: Mapping[str, KeptService]
+        self,
+        workspace: Workspace,
+        layout: Layout,
+        services: Mapping[str, KeptService],
+        changed: Callable[[], None],
     ) -> None:
         self._workspace = workspace
         self._layout = layout
@@ -58,6 +68,9 @@ class KeptDoor:
         self._starts = 0
         self._started_s = 0.0
         self._is_wanted = False
+        self._changed = changed
+        self._watch: processes.Watch | None = None
+        self.is_ready = False
         self._keeping = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self.uris = Uris()
@@ -69,14 +82,38 @@ class KeptDoor:
 
     async def _keep(self, is_up: bool | None) -> None:
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
         if not self._is_wanted:
             if self.is_running:
                 await self.stop()
             return
         if not self.is_running:
             await self._start()
+        elif self._watch is None:
+            await self._adopt()
+        self._look()
+
+    async def _adopt(self) -> None:
+        """Take over one that another keeper started."""
+        pid = locks.facts(self._layout.front_door_lock).get("pid")
+        if isinstance(pid, int):
+            await self._choose_address()
+            self._watch = processes.Watch(pid, self._ended)
+            await self.publish(anew=True)
+
+    def _ended(self) -> None:
+        self._watch = None
+        self._process = None
+        self._look()
+        self._changed()
+
+    def _look(self) -> None:
+        """Tell the services when callers begin or cease to reach it."""
+        facts = locks.facts(self._layout.front_door_lock) if self.is_running else {}
+        is_ready = facts.get("state") == "ready"
+        if is_ready != self.is_ready:
+            self.is_ready = is_ready
+            for kept in self._services.values():
+                kept.wake()
 
     def _has_cluster(self) -> bool:
         return any(
@@ -100,7 +137,9 @@ class KeptDoor:
         await self._choose_address()
         await self.publish(anew=True)
         self._process = await asyncio.to_thread(self._spawn)
+        self._watch = processes.Watch(self._process.pid, self._ended, self._process)
         logger.info("front door %d at %s", self._process.pid, self.uris.base)
+        self._waiting = asyncio.get_running_loop().create_task(self.wait_ready())
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with open(RotatingLog(self._layout.front_door_log).open(), "r+b", buffering=0) as log:
@@ -124,6 +163,7 @@ class KeptDoor:
         facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
         if not facts.get("port"):
             facts = {
+                **facts,
                 "host": facts.get("host") or "127.0.0.1",
                 "port": _free_port(facts.get("host") or "127.0.0.1"),
                 "tls_certificate": facts.get("tls_certificate", ""),
@@ -133,11 +173,19 @@ class KeptDoor:
         self._facts = facts
         self.uris = door_uris(facts)
 
+    def tell_change(self) -> None:
+        """Let the keeper look soon."""
+        self._changed()
+
+    async def move(self) -> None:
+        """Let it listen where the workspace's fact says now."""
+        await self._choose_address()
+        await self.publish()
+
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
-        process = self._process
-        is_ours = process is not None and process.poll() is None  # it may have no lock yet
-        if not self.is_running and not is_ours:
+        process = self._process  # it may have no lock yet
+        if not self._is_alive():
             return
         facts = locks.facts(self._layout.front_door_lock) if self.is_running else {}
         pid = facts.get("pid") or (process.pid if process is not None else 0)
@@ -149,12 +197,22 @@ class KeptDoor:
             await asyncio.sleep(0.05)
         if self._is_alive():
             _signal(pid, signal.SIGKILL)
-        self._process = None
+        self._look()
         for path in (self._layout.front_door_lock, self._layout.front_door_socket):
             path.unlink(missing_ok=True)
 
+    async def wait_ready(self) -> None:
+        """Wait until it accepts connections, or has had time enough."""
+        deadline_s = time.monotonic() + _READY_WITHIN_S
+        while self._is_wanted and time.monotonic() < deadline_s:
+            facts = locks.facts(self._layout.front_door_lock)
+            if self.is_running and facts.get("state") == "ready":
+                self._look()
+                return
+            await asyncio.sleep(0.03)
+
     def _is_alive(self) -> bool:
-        return self.is_running or (self._process is not None and self._process.poll() is None)
+        return self.is_running or self._process is not None
 
     # What it passes on
 

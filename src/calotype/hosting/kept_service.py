@@ -10,7 +10,7 @@ import logging
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -20,17 +20,19 @@ from calotype.hosting.kept_version import KeptVersion
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
 from calotype.hosting.plan_making import front_of, shape_of
-from calotype.hosting.uris import Uris, uris_of
+from calotype.hosting.uris import uris_of
 from calotype.serving.server import listen
 from calotype.workspace.credentials import Credentials
 
 if TYPE_CHECKING:
+    from calotype.hosting.kept_door import KeptDoor
     from calotype.workspace.services import Fault, Service, State, Version
     from calotype.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 _REST_S: Final = 1.0
+_KEPT_LOGS: Final = 20
 _BIND_AGAIN_S: Final = 2.0
 _ADOPT_EVERY_S: Final = 5.0
 _STOPPED: Final = "It was stopped. `calotype up` starts it again."
@@ -43,9 +45,7 @@ class KeptService:
         workspace: whose.
         layout: places of the workspace.
         record: what there should be.
-        publish: told when callers should reach other replicas; comes back when the front door
-            knows.
-        door: where the front door is found.
+        door: the front door.
 
     Attributes:
         record: None once it was deleted.
@@ -56,13 +56,11 @@ class KeptService:
     """
 
     def __init__(
-        self, workspace: Workspace, layout: Layout, record: Service,
-        publish: Callable[[], Awaitable[None]], door: Callable[[], Uris],
-    ) -> None:  # fmt: skip
+        self, workspace: Workspace, layout: Layout, record: Service, door: KeptDoor
+    ) -> None:
         self.workspace, self.layout = workspace, layout
         self.name, self.target = record.name, record.target
         self.record: Service | None = record
-        self.publish = publish
         self.is_wanted = True
         self.is_over = False
         self.forgives = False
@@ -74,10 +72,20 @@ class KeptService:
         self._bind_again_s = 0.0
         self._access = ""
         self._adopted_s = 0.0
+        self._cleaned: object = None
         self._bell = asyncio.Event()
         self._reconciled = asyncio.Condition()
         self._rounds = 0
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether what stands before its replicas is there."""
+        return self.has_port or self._door.is_ready
+
+    async def publish(self) -> None:
+        """Tell the front door which replicas callers should reach; it knows when this returns."""
+        await self._door.publish()
 
     # Driving
 
@@ -110,7 +118,8 @@ class KeptService:
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
-        return min([_REST_S, *(one for one in due_s if one > 0)])
+        pulses_s = [one.pulse_s for one in self.versions.values()]
+        return min([*(pulses_s or [_REST_S]), *(one for one in due_s if one > 0)])
 
     async def _reconcile(self) -> None:
         record = self.record
@@ -118,9 +127,7 @@ class KeptService:
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
             return
-        if self.versions and all(kept.is_hopeless for kept in self.versions.values()):
-            self._stop_listening()  # callers would wait for ever
-        else:
+        if not self._is_hopeless():
             self._listen(record)
         for name in self.versions.keys() - {version.name for version in record.versions}:
             self._drop(name)
@@ -128,10 +135,15 @@ class KeptService:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
             await kept.reconcile(version)
         self.forgives = False
+        if self._is_hopeless():
+            self._stop_listening()  # callers would wait for ever
         await self._push_access()
         await self._tell(record)
         await self._clean(record)
         await self.publish()
+
+    def _is_hopeless(self) -> bool:
+        return bool(self.versions) and all(one.is_hopeless for one in self.versions.values())
 
     def _drop(self, name: str) -> None:
         """End a version that was deleted."""
@@ -153,6 +165,7 @@ class KeptService:
         elif not self.versions:
             await asyncio.to_thread(shutil.rmtree, self.layout.service(self.name), True)
             self.is_over = True
+            self._door.tell_change()
 
     @property
     def is_idle(self) -> bool:
@@ -289,9 +302,9 @@ class KeptService:
         record = self.record
         if record is None:
             return
-        is_told = error is not None and record.error is not None
-        if is_told and error["message"] == record.error["message"]:
-            error = record.error
+        known = record.error
+        if error is not None and known is not None and error["message"] == known["message"]:
+            error = known  # told already, at its own time
         if (state, error) == (record.state, record.error):
             return
         logger.info("service %s: %s", self.name, state)
@@ -304,6 +317,10 @@ class KeptService:
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
+        if self._cleaned == (states := [(one.key, one.phase) for one in self._replicas()]):
+            return
+        self._cleaned = states
+        await asyncio.to_thread(self._forget_old_logs)
         folder = self.layout.revision(self.name, "x", 0).parent
         used = {
             self.layout.revision(self.name, version.name, number).name
@@ -319,6 +336,20 @@ class KeptService:
                 one.close()
             self._old_listeners = []
 
+    def _forget_old_logs(self) -> None:
+        """Remove the logs of replicas that ended long ago: one that crashes makes many."""
+        living = {Path(one.log).name for one in self._replicas()}
+        with contextlib.suppress(FileNotFoundError):
+            logs = sorted(
+                (path for path in self.layout.logs(self.name).glob("*.log")),
+                key=lambda path: path.stat().st_mtime,
+                reverse=True,
+            )
+            for path in logs[_KEPT_LOGS:]:
+                if path.name not in living:
+                    for part in path.parent.glob(f"{path.name}*"):
+                        part.unlink(missing_ok=True)
+
     # What it tells
 
     def observation(self) -> Observation | None:
@@ -327,7 +358,7 @@ class KeptService:
         if record is None:
             return None
         versions = {one.name: self._observed(one) for one in record.versions}
-        uris = uris_of(record, self.listener[0] or record.access.port or 0, self._door())
+        uris = uris_of(record, self.listener[0] or record.access.port or 0, self._door.uris)
         return Observation(
             record.state, record.error, uris.scoring, uris.swagger, versions,
             tuple(_seen(one) for one in self._replicas() if one.phase != "ended"),

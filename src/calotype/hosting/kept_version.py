@@ -53,10 +53,13 @@ class KeptVersion:
         self._wanted = 0
         self._failed: Fault | None = None  # why the wanted revision cannot be
         self._trouble: Fault | None = None  # why something is not as it should be now
+        self._closed: Fault | None = None  # why callers do not reach what is ready
+        self._was_reached = False
         self._shortage = ""
         self._failures = 0
         self._next_try_s = 0.0
         self._weighed_s = 0.0
+        self._pulse_s = 1.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # What there should be
@@ -100,6 +103,8 @@ class KeptVersion:
             return 1
         if runtime.num_replicas is not None:
             return runtime.num_replicas
+        if not self.scale:  # as many as another keeper had found right
+            self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
@@ -239,6 +244,10 @@ class KeptVersion:
         weighs = now_s - self._weighed_s >= _WEIGH_EVERY_S
         if weighs:
             self._weighed_s = now_s
+        runtime = version.wanted.runtime
+        self._pulse_s = min(_LOOK_EVERY_S, runtime.probe_period_s)
+        if runtime.memory_gb_limit:
+            self._pulse_s = min(self._pulse_s, _WEIGH_EVERY_S)
         runtimes = {revision.number: revision.runtime for revision in version.revisions}
         for one in self.replicas:
             runtime = runtimes.get(one.key[0])
@@ -256,6 +265,12 @@ class KeptVersion:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def pulse_s(self) -> float:
+        """How often it has to be looked at when nobody tells of a change."""
+        is_settled = bool(self.replicas) and all(self.is_ready(one) for one in self.replicas)
+        return self._pulse_s if is_settled else min(self._pulse_s, 1.0)
 
     @property
     def is_hopeless(self) -> bool:
@@ -279,7 +294,12 @@ class KeptVersion:
         shortage = self._shortage or self._service.trouble
         is_over = self._failed is not None or bool(shortage)
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
+        if serves and not self._service.is_reachable:
+            self._closed = self._closed or fault("The front door does not answer yet.")
+            return ("Unhealthy" if self._was_reached else "Transitioning"), self._closed
+        self._closed = None
         if serves:
+            self._was_reached = True
             trouble = self._failed or (self._short(shortage) if shortage else None)
             return ("Transitioning" if is_changing else "Healthy"), trouble
         if self._failed is not None:

@@ -78,6 +78,7 @@ def shape_of(service: Service, port: int) -> str:
     """Return a name for what a replica cannot change while it runs, beside its revision."""
     access = service.access
     said = [access.host, port, access.tls_certificate, access.tls_key, access.tls_exact_1_2]
+    said.append(service.created_at.isoformat())  # another one of the same name
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
 
 

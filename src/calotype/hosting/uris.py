@@ -31,6 +31,8 @@ def door_uris(facts: dict[str, Any] | None) -> Uris:
         certificate=facts.get("tls_certificate", ""),
         certificate_key=facts.get("tls_key", ""),
     )
+    if facts.get("cname") and front.certificate:
+        return Uris(base=f"https://{facts['cname']}:{facts['port']}")
     return Uris(base=addresses(front).health_uri.rstrip("/"))
 
 

@@ -1,8 +1,8 @@
 """What the front door and a replica say to each other, over one unix socket for all requests.
 
-A frame is a header of fixed size and two parts. A request's first part is `marshal` of a tuple: both
-ends are our own processes, and it costs half a microsecond. An answer's are the header lines as they
-go to the caller.
+A frame is a header of fixed size and two parts. A request's first part is `marshal` of a tuple:
+both ends are our own processes, and it costs half a microsecond. An answer's are the header lines
+as they go to the caller.
 """
 
 from __future__ import annotations

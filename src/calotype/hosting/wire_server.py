@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from calotype.hosting import wire
 from calotype.serving import refusals
-from calotype.serving.cycle import header_block
+from calotype.serving.cycle import STATUS_LINES, header_block
 from calotype.serving.journal import Journal
 from calotype.serving.refusals import Refusal
 
@@ -222,6 +222,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Take a part of the answer from the app."""
         if message["type"] == "http.response.start" and not self._status:
+            if message["status"] not in STATUS_LINES:
+                raise RuntimeError(f"{message['status']} is no status of HTTP")
             block = header_block(message.get("headers", ()))
             self._head, self._length = block.text, block.content_length
             self._status = message["status"]

@@ -156,7 +156,8 @@ class HttpServer:
         self.stop_listening()
         self._protocol.guard.is_leaving = True
         for connection in list(self._state.connections):
-            connection.shutdown_later()
+            if isinstance(connection, GuardedProtocol):
+                connection.shutdown_later()
         deadline_s = time.monotonic() + grace_s
         while self._state.connections and time.monotonic() < deadline_s:
             await asyncio.sleep(0.02)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from calotype import errors
 from calotype.hosting.batch.jobs import BatchJobs, Job
 from calotype.hosting.batch.settings import BatchSettings
-from calotype.hosting.management import Management
 from calotype.webservice.batch_configuration import BatchConfiguration
 from calotype.webservice.exceptions import (
     WebserviceException,
     WebserviceNotFound,
     told_as,
 )
-from calotype.workspace.services import Service
+from calotype.webservice.updating import update
+from calotype.webservice.webservice import Webservice
 from calotype.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from calotype.webservice.inference_config import InferenceConfig
+    from calotype.webservice.model import Model
 
 Output = Literal["append_row", "summary_only"]
 
@@ -116,7 +121,7 @@ class BatchJob:
             raise WebserviceException(
                 "expected a completed job that keeps rows",
                 where=f"batch job '{self.id}'",
-                got=f"{job.state}, {job.settings['output']}",
+                got=f"{job.state}, {job.settings['output_action']}",
             )
         predictions = job.out / "predictions.parquet"
         if predictions.is_file():
@@ -158,8 +163,8 @@ class BatchJob:
         return self._job
 
 
-class BatchWebservice:
-    """A batch service.
+class BatchWebservice(Webservice):
+    """A batch service: it answers no requests, and takes jobs.
 
     Args:
         workspace: where.
@@ -170,22 +175,9 @@ class BatchWebservice:
         WebserviceException: the service answers requests instead.
     """
 
-    _webservice_type = "Batch"
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self.workspace = workspace
-        with told_as(not_found=WebserviceNotFound):
-            self._service = workspace.services.get(name)
-            if self._service.target != "batch":
-                raise errors.NotSupported(
-                    "expected a batch service",
-                    where=f"service '{name}'",
-                    got=f"one with the target '{self._service.target}'",
-                    action="Webservice(workspace, name) returns what it is.",
-                )
-
-    def __repr__(self) -> str:
-        return f"BatchWebservice(workspace={self.workspace.name!r}, name={self.name!r})"
+    compute_type: ClassVar[str] = "Batch"
+    scoring_uri: ClassVar[None] = None  # pyright: ignore[reportIncompatibleMethodOverride]
+    swagger_uri: ClassVar[None] = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @staticmethod
     def deploy_configuration(
@@ -213,34 +205,55 @@ class BatchWebservice:
         )
 
     @property
-    def name(self) -> str:
-        """Its name."""
-        return self._service.name
-
-    @property
     def state(self) -> str:
         """Healthy: nothing has to run before a job is submitted."""
-        return self._now().state
+        return self.record().state
 
     @property
-    def tags(self) -> dict[str, str]:
-        """Names and values that can be changed."""
-        return dict(self._now().tags)
+    def error(self) -> dict[str, str] | None:
+        """None: what goes wrong is an error of a job."""
+        return self.record().error
 
-    @property
-    def properties(self) -> dict[str, str]:
-        """Names and values that stay."""
-        return dict(self._now().properties)
+    def wait_for_deployment(
+        self, show_output: bool = False, timeout_sec: float | None = None
+    ) -> None:
+        """Return: it is ready at once."""
+        self.record()
 
-    @property
-    def description(self) -> str:
-        """For people."""
-        return self._now().description
+    def update(
+        self,
+        models: Sequence[Model | str] | None = None,
+        inference_config: InferenceConfig | None = None,
+        deployment_config: BatchConfiguration | None = None,
+    ) -> None:
+        """Change it; jobs that run go on as they began.
 
-    @property
-    def compute_type(self) -> str:
-        """Batch."""
-        return self._webservice_type
+        Args:
+            models: all of its models.
+            inference_config: what runs them.
+            deployment_config: of `BatchWebservice`.
+
+        Raises:
+            WebserviceException: there is nothing to change, or it cannot be changed so.
+        """
+        values = deployment_config.values if deployment_config else {}
+        update(self, values, models=models, inference_config=inference_config)
+
+    def run(self, input: Any = None, *, input_data: Any = None) -> NoReturn:
+        """A batch service answers no requests.
+
+        Raises:
+            WebserviceException: always.
+        """
+        self._refuse("submit() takes a folder of images.")
+
+    def get_logs(self, num_lines: int = 5000, init: bool = False) -> NoReturn:
+        """Each job has a log of its own.
+
+        Raises:
+            WebserviceException: always.
+        """
+        self._refuse("job(id).get_logs() has what a job said.")
 
     def submit(
         self,
@@ -306,33 +319,32 @@ class BatchWebservice:
             )
         return job
 
-    def delete(self) -> None:
-        """End its jobs and forget them with the service; results stay where they are."""
-        with told_as():
-            Management(self.workspace).delete(self.name)
-
     def serialize(self) -> dict[str, Any]:
         """Return this as JSON has it."""
-        service = self._now()
+        record = self.record()
         return {
-            "name": service.name,
-            "description": service.description,
-            "tags": dict(service.tags),
-            "properties": dict(service.properties),
-            "state": service.state,
-            "createdTime": service.created_at.isoformat(),
-            "updatedTime": service.updated_at.isoformat(),
-            "error": service.error,
-            "computeType": self._webservice_type,
+            "name": record.name,
+            "description": record.description,
+            "tags": dict(record.tags),
+            "properties": dict(record.properties),
+            "state": record.state,
+            "createdTime": record.created_at.isoformat(),
+            "updatedTime": record.updated_at.isoformat(),
+            "error": record.error,
+            "computeType": self.compute_type,
             "workspaceName": self.workspace.name,
-            "createdBy": service.created_by,
-            "modelIds": builtins.list(service.models),
+            "createdBy": record.created_by,
+            "modelIds": builtins.list(record.models),
         }
 
-    def _now(self) -> Service:
-        with told_as(not_found=WebserviceNotFound):
-            self._service = self.workspace.services.get(self._service.name)
-        return self._service
+    def _refuse(self, action: str) -> NoReturn:
+        with told_as():
+            raise errors.NotSupported(
+                "expected a service that answers requests",
+                where=f"service '{self.name}'",
+                got="one for batches",
+                action=action,
+            )
 
 
 def _show(job: Job) -> None:

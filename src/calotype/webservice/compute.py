@@ -27,12 +27,23 @@ class TlsConfiguration:
     """
 
     status: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    cert: str | Path | None = None
+    key: str | Path | None = None
     cname: str | None = None
     leaf_domain_label: str | None = None
     overwrite_existing_domain: bool | None = None
     renew: bool | None = None
+
+
+@dataclass
+class UpdateConfiguration:
+    """What `ClusterCompute.update` takes.
+
+    Attributes:
+        ssl_configuration: certificate of the front door; None leaves it as it is.
+    """
+
+    ssl_configuration: TlsConfiguration | None = None
 
 
 @dataclass
@@ -158,16 +169,16 @@ class ClusterCompute:
         """Have the address serve by plain HTTP again."""
         self._up("", "")
 
-    def update(self, update_configuration: Any = None) -> None:
-        """Change the certificate: with a `TlsConfiguration`, or something that has one as `ssl`.
+    def update(self, update_configuration: UpdateConfiguration | None = None) -> None:
+        """Change the certificate.
 
         Raises:
             WebserviceException: a file or the name is missing, or cannot be used.
         """
-        said: Any = getattr(update_configuration, "ssl", update_configuration)
+        said = update_configuration.ssl_configuration if update_configuration else None
         if said is None or said.status is None:
             return
-        if str(said.status).lower() == "disabled":
+        if said.status.lower() == "disabled":
             self.disable_ssl()
         else:
             self.enable_ssl(said.cname, said.cert, said.key, said.leaf_domain_label)
@@ -176,8 +187,8 @@ class ClusterCompute:
         """Do what a configuration says about the certificate."""
         if configuration.ssl_cert_pem_file and configuration.ssl_key_pem_file:
             certificate = Path(configuration.ssl_cert_pem_file).absolute()
-            self._up(str(certificate), str(Path(configuration.ssl_key_pem_file).absolute()))
-            self.workspace.set_fact("front_door_cname", configuration.ssl_cname or "")
+            key = Path(configuration.ssl_key_pem_file).absolute()
+            self._up(str(certificate), str(key), cname=configuration.ssl_cname or "")
 
     def wait_for_completion(self, show_output: bool = False, **_ignored: Any) -> None:
         """It is there already."""
@@ -211,10 +222,15 @@ class ClusterCompute:
             "provisioningState": self.provisioning_state,
         }
 
-    def _up(self, certificate: str, key: str) -> None:
+    def _up(self, certificate: str, key: str, *, cname: str = "") -> None:
         from calotype.hosting import keeping
+        from calotype.serving.tls import TlsCertificate, TlsSettings
 
         with told_as():
+            if certificate:
+                TlsCertificate(TlsSettings(Path(certificate), Path(key)))  # or it raises
+            known = self.workspace.fact("front_door") or {"host": "127.0.0.1", "port": 0}
+            self.workspace.set_fact("front_door", {**known, "cname": cname})
             keeping.up(self.workspace, tls_certificate=certificate, tls_key=key)
 
 

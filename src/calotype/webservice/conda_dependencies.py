@@ -87,7 +87,15 @@ class CondaDependencies:
         self._pip = [line for line in self._pip if package_name(line) != name]
 
     def add_conda_package(self, conda_package: str) -> None:
-        """Add a package of conda, in place of another version of it."""
+        """Add a package of conda, in place of another version of it.
+
+        Python's is `set_python_version`, and that of pip means nothing here.
+        """
+        name = package_name(conda_package)
+        if name == "python":
+            self.set_python_version(conda_package.strip()[len("python") :].strip(" =<>~"))
+        if name in ("python", "pip"):
+            return
         self.remove_conda_package(conda_package)
         self._conda.append(conda_package.strip())
 
@@ -168,9 +176,7 @@ class CondaDependencies:
                 text = str(line).strip()  # pyright: ignore[reportUnknownArgumentType]
                 add = self.set_pip_option if text.startswith("-") else self.add_pip_package
                 add(text)
-        elif package_name(str(entry)) == "python":
-            self.python_version = str(entry)[len("python") :].strip(" =<>~")
-        elif package_name(str(entry)) != "pip":
+        else:
             self.add_conda_package(str(entry))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Generator
+from typing import Any
 
 from calotype import errors
 
@@ -24,6 +25,10 @@ class UserErrorException(CloudException):
     """The call is wrong; it will fail again until it is changed."""
 
     http_status = 400
+
+
+class ComputeTargetException(CloudException):
+    """There is no such cluster; never raised, as this machine is there under any name."""
 
 
 class WebserviceException(CloudException):
@@ -76,7 +81,7 @@ def _both(
 ) -> type[errors.CalotypeError]:
     if issubclass(kind, own):
         return kind
-    bases: tuple[type, ...] = (own, kind)
+    bases: Any = (own, kind)  # which of them come together is known at run time only
     return type(own.__name__, bases, {"__doc__": own.__doc__, "__module__": __name__})
 
 

@@ -164,20 +164,16 @@ class LocalWebservice(Webservice):
 
     def delete(
         self,
-        delete_cache: bool | None = None,
-        delete_image: bool | None = None,
-        delete_volume: bool | None = None,
+        delete_cache: bool = True,
+        delete_image: bool = False,
+        delete_volume: bool = True,
     ) -> None:
         """Remove it, with its processes, files and logs; nothing happens when it is gone.
 
         Args:
             delete_cache, delete_image, delete_volume: have no meaning here.
         """
-        unsupported.ignore_given(
-            delete_cache=delete_cache or None,
-            delete_image=delete_image or None,
-            delete_volume=delete_volume or None,
-        )
+        unsupported.ignore_given(delete_image=delete_image or None)
         super().delete()
         self._is_deleted = True
 

@@ -484,11 +484,10 @@ class Model:
         profile_name: str,
         models: Sequence[Model],
         inference_config: InferenceConfig | None,
-        input_dataset: Any = None,
+        input_dataset: Any,
         cpu: float | None = None,
         memory_in_gb: float | None = None,
         description: str | None = None,
-        input_data: Any = None,
     ) -> ModelProfile:
         """Measure how long models take and what they need; see `ModelProfile`."""
         from calotype.webservice import profile
@@ -499,7 +498,7 @@ class Model:
                 profile_name,
                 models,
                 inference_config,
-                input_dataset if input_dataset is not None else input_data,
+                input_dataset,
                 cpu=cpu,
                 memory_in_gb=memory_in_gb,
                 description=description,
@@ -510,7 +509,7 @@ class Model:
         models: Sequence[Model | str],
         inference_config: InferenceConfig | None,
         deployment_config: DeploymentConfiguration | None,
-        deployment_target: ClusterCompute | None = None,
+        deployment_target: ClusterCompute | None,
     ) -> None:
         """Print what a deployment would be made of."""
         from calotype.webservice.deploying import describe

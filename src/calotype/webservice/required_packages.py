@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import platform
 import shlex
 import subprocess
 import sys
@@ -20,8 +21,9 @@ _TIME_LIMIT_S: Final = 60
 # What the retired product needed inside its containers; its part for scripts comes with Calotype.
 _NEEDED_NO_MORE: Final = ("azureml-", "azure-ml-api-sdk")
 _LIST: Final = (
-    "import importlib.metadata as m, json; print(json.dumps({d.metadata['Name']: d.version"
-    " for d in m.distributions() if d.metadata['Name']}))"
+    "import importlib.metadata as m, json, platform; print(json.dumps({'python': "
+    "platform.python_version(), **{d.metadata['Name']: d.version for d in m.distributions() "
+    "if d.metadata['Name']}}))"
 )
 
 
@@ -53,7 +55,7 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
         return
     wanted = [*definition.pip_requirements, *map(_of_conda, definition.conda_dependencies)]
     wanted = [line for line in wanted if not _is_needed_no_more(line)]
-    there = _installed(interpreter) if wanted else {}
+    there = _installed(interpreter) if wanted or definition.python_version else {}
     missing = [line for line in wanted if _applies(line) and package_name(line) not in there]
     if missing:
         raise errors.MissingDependency(
@@ -69,28 +71,29 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
 def _warn_of_others(
     definition: EnvironmentDefinition, wanted: Iterable[str], there: dict[str, str]
 ) -> None:
+    asked = f"python=={definition.python_version}.*"
     others = [
-        f"{line} (there is {there[package_name(line)]})"
-        for line in wanted
+        f"{line.removesuffix('.*')} (there is {there[package_name(line)]})"
+        for line in (*wanted, *([asked] if definition.python_version else []))
         if package_name(line) in there and not _fits(line, there[package_name(line)])
     ]
     if others:
         warnings.warn(
             f"environment '{definition.name}' names other versions: {', '.join(others)}. "
-            "environment.build_local(workspace) installs the ones it names.",
+            "environment.build_local(workspace) installs the packages that it names.",
             OtherVersion,
             stacklevel=5,
         )
 
 
 def _installed(interpreter: str) -> dict[str, str]:
-    """Return the packages that an interpreter sees, by normal name, with their versions."""
+    """Return the packages that an interpreter sees, by normal name, and it, with versions."""
     if not interpreter or interpreter == sys.executable:
         found = {
             one.metadata["Name"]: one.version
             for one in importlib.metadata.distributions()
             if one.metadata["Name"]
-        }
+        } | {"python": platform.python_version()}
     else:
         try:
             done = subprocess.run(  # noqa: S603 - the interpreter that the user named

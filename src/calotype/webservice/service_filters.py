@@ -20,6 +20,7 @@ _KINDS: Final[Mapping[str, tuple[str, bool] | None]] = {
     "aksendpoint": ("cluster", True),
     "endpoint": ("cluster", True),
     "local": ("local", False),
+    "batch": ("batch", False),
     "iot": None,
     "mir": None,
 }
@@ -33,7 +34,7 @@ def check_kind(compute_type: str | None) -> None:
     """
     if compute_type is not None and compute_type.lower() not in _KINDS:
         raise WebserviceException(
-            "expected ACI, AKS, AKSENDPOINT, LOCAL, IOT or MIR",
+            "expected ACI, AKS, AKSENDPOINT, LOCAL, BATCH, IOT or MIR",
             where="compute_type",
             got=repr(compute_type),
         )
@@ -56,7 +57,8 @@ def is_wanted(
     names = {model.rpartition(":")[0] for model in service.models}
     return (
         is_kind
-        and service.target != "batch"
+        # They answer no requests: only for those who ask for them.
+        and (service.target != "batch" or compute_type is not None)
         and model_name in (None, *names)
         and model_id in (None, *service.models)
         and matches(service.tags, tags)

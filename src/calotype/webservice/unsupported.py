@@ -93,6 +93,12 @@ _TABLE: Final = (
     Unsupported("base_image_registry", "warning", "No container registry is used."),
     Unsupported("container_registry", "warning", "No container registry is used."),
     Unsupported("get_container_registry", "error", "No container registry is used."),
+    Unsupported(
+        "pull",
+        "error",
+        "Nothing is built in a cloud, and no container registry is used.",
+        "save(folder) writes the Dockerfile; `docker build` makes the image.",
+    ),
     Unsupported("image_build_compute", "warning", _BUILD),
     Unsupported("platform", "warning", "An environment is made for this machine."),
     Unsupported("docker.enabled", "warning", _BUILD, "Model.package writes a Dockerfile."),
@@ -162,32 +168,34 @@ _TABLE: Final = (
         "Read the table with pandas, and register its file with Dataset.File.from_files.",
     ),
     Unsupported(
-        "delete_cache", "warning", "There is no image; a service leaves nothing when deleted."
+        "delete_image", "warning", "There is no image; a service leaves nothing when deleted."
     ),
-    Unsupported("delete_image", "warning", "There is no image."),
-    Unsupported("delete_volume", "warning", "There is no volume."),
 )
 UNSUPPORTED: Final = {entry.name: entry for entry in _TABLE}
 
 
-def ignore(name: str, *, stacklevel: int = 2) -> None:
-    """Warn that `name` changes nothing here, or refuse it, as the table says.
+def ignore(*names: str, stacklevel: int = 2) -> None:
+    """Warn that things change nothing here, or refuse them, as the table says.
 
     Raises:
         WebserviceException: the table says so (2006).
     """
-    entry = UNSUPPORTED[name]
-    if entry.answer == "error":
-        refuse(name)
-    text = f"'{name}' changes nothing here. {entry.why} {entry.instead}"
-    warnings.warn(text.strip(), NoMeaningHere, stacklevel=stacklevel + 1)
+    by_reason: dict[str, list[str]] = {}
+    for name in names:
+        entry = UNSUPPORTED[name]
+        if entry.answer == "error":
+            refuse(name)
+        by_reason.setdefault(f"{entry.why} {entry.instead}".strip(), []).append(f"'{name}'")
+    for reason, named in by_reason.items():
+        verb = "changes" if len(named) == 1 else "change"
+        text = f"{', '.join(named)} {verb} nothing here. {reason}"
+        warnings.warn(text, NoMeaningHere, stacklevel=stacklevel + 1)
 
 
 def ignore_given(*, stacklevel: int = 2, **values: object) -> None:
-    """Warn about each value that was passed: that is not None."""
-    for name, value in values.items():
-        if value is not None:
-            ignore(name, stacklevel=stacklevel + 1)
+    """Warn about what was passed: each value that is not None."""
+    given = (name for name, value in values.items() if value is not None)
+    ignore(*given, stacklevel=stacklevel + 1)
 
 
 def refuse(name: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from calotype.webservice import unsupported
 from calotype.webservice.named import NamedDatasets, NamedEnvironments, NamedModels
@@ -146,6 +146,14 @@ class Workspace(plain.Workspace):
     def get_details(self) -> dict[str, Any]:
         """Return its name and where it is."""
         return {"name": self.name, "location": self.location}
+
+    def get_default_datastore(self) -> NoReturn:
+        """There are no datastores.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("datastore")
 
     def write_config(self, path: str | Path | None = None, file_name: str | None = None) -> None:
         """Nothing has to be written: a workspace is found by its `.calotype` folder."""

@@ -42,6 +42,9 @@ class BlobFolder:
         stored: list[tuple[str, int]] = []
         for start in range(0, len(paths), _BATCH):
             stored += self._put_batch(paths[start : start + _BATCH])
+        # The first may have become old, and been collected, while the last were written.
+        if len(paths) > _BATCH and not all([self._renew(*known) for known in stored]):
+            return self.put_files(paths)
         return stored
 
     def put_bytes(self, digest: str, content: bytes) -> None:
@@ -75,7 +78,14 @@ class BlobFolder:
         try:
             if path.stat().st_mtime > before:
                 return False
-            path.unlink()
+            gone = self._aside()
+            gone.parent.mkdir(exist_ok=True)
+            path.replace(gone)
+            # Whoever stored it again since we looked has either made it young, or missed it.
+            if gone.stat().st_mtime > before:
+                gone.replace(path)
+                return False
+            gone.unlink()
         except FileNotFoundError:
             return False
         except OSError as error:

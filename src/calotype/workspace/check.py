@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from calotype import errors
+from calotype.progress import SILENCE, Progress
 from calotype.workspace import leftovers, references
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.garbage import SPARED_S
@@ -38,16 +39,20 @@ class Finding:
     is_damage: bool = True
 
 
-def check(workspace: Workspace) -> list[Finding]:
+def check(workspace: Workspace, *, progress: Progress = SILENCE) -> list[Finding]:
     """Return what is wrong with a workspace; every registered file is read.
 
     The revision of the tables has been checked when the workspace was opened.
+
+    Args:
+        workspace: to check.
+        progress: told about each stored folder.
     """
     found = references.read(workspace.database)
     return [
         *_database(workspace),
         *_secrets(workspace),
-        *_artifacts(workspace, found),
+        *_artifacts(workspace, found, progress),
         *_datasets(workspace),
         *_unused(workspace, found),
         *_folders(workspace),
@@ -81,10 +86,13 @@ def _secrets(workspace: Workspace) -> Generator[Finding]:
             )
 
 
-def _artifacts(workspace: Workspace, found: References) -> Generator[Finding]:
+def _artifacts(workspace: Workspace, found: References, progress: Progress) -> Generator[Finding]:
+    progress.begin("checking", total=len(found.trees), unit="artifacts")
     for digest, where in sorted(found.trees.items(), key=lambda item: item[1]):
         for problem in workspace.artifacts.check(digest):
             yield Finding(where, problem, "Register it again, or restore the artifact store.")
+        progress.advance(note=where)
+    progress.end()
 
 
 def _datasets(workspace: Workspace) -> Generator[Finding]:

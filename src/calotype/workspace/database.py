@@ -26,15 +26,19 @@ class Database:
     Args:
         url: SQLAlchemy URL; `sqlite:///…` or `postgresql://…`.
         make: whether a missing SQLite file may be made.
+        busy_timeout_ms: how long a writer waits for another.
 
     Raises:
         NotSupported: another kind of database.
         MissingDependency: its driver is not installed.
     """
 
-    def __init__(self, url: str, *, make: bool = False) -> None:
+    def __init__(
+        self, url: str, *, make: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS
+    ) -> None:
         self.url = url
-        self._engine = _engine(url, make=make)
+        self._busy_timeout_ms = busy_timeout_ms
+        self._engine = _engine(url, make=make, busy_timeout_ms=busy_timeout_ms)
         self._is_writing = threading.local()
 
     @property
@@ -136,14 +140,14 @@ class Database:
     @contextlib.contextmanager
     def _connected(self, engine: Engine) -> Generator[Connection]:
         """Give a connection inside a transaction; one that cannot begin yet is tried again."""
-        until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        until_s = time.monotonic() + self._busy_timeout_ms / 1000
         while True:
             with contextlib.ExitStack() as stack:
                 try:
                     connection = stack.enter_context(engine.connect())
                     connection.begin()
                     if not _is_sqlite(self.url) and engine.get_execution_options().get("writes"):
-                        postgres.become_only_writer(connection)
+                        postgres.become_only_writer(connection, self._busy_timeout_ms)
                 except OperationalError as error:
                     if not database_errors.passes_soon(error) or time.monotonic() > until_s:
                         raise
@@ -183,9 +187,9 @@ class Database:
         )
 
 
-def _engine(url: str, *, make: bool) -> Engine:
+def _engine(url: str, *, make: bool, busy_timeout_ms: int) -> Engine:
     if _is_sqlite(url):
-        return sqlite.engine(sqlite.path_of(url), make=make, busy_timeout_ms=BUSY_TIMEOUT_MS)
+        return sqlite.engine(sqlite.path_of(url), make=make, busy_timeout_ms=busy_timeout_ms)
     try:
         return postgres.engine(url)
     except (NoSuchModuleError, ValueError, ArgumentError) as error:

@@ -34,12 +34,7 @@ def translated(error: DBAPIError, *, where: str) -> errors.CalotypeError | None:
         return _of_postgres(error, where)
     reason = str(error.orig)
     if code in _BUSY:
-        return errors.Busy(
-            "expected to be the only writer",
-            where=where,
-            got="another process that has been writing for half a minute",
-            action="Try again; `calotype status` shows what runs.",
-        )
+        return _busy(where)
     if code in _DAMAGED:
         return _damaged(where, reason)
     if code == sqlite3.SQLITE_CANTOPEN:
@@ -56,6 +51,8 @@ def translated(error: DBAPIError, *, where: str) -> errors.CalotypeError | None:
 
 def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
     state = _state(error) or ""
+    if state == "55P03":
+        return _busy(where)
     if state.startswith("53"):  # disk full, out of memory, too many connections
         return errors.CannotWrite(
             "expected a database server with room", where=where, got=_reason(error)
@@ -72,6 +69,15 @@ def _of_postgres(error: DBAPIError, where: str) -> errors.CalotypeError | None:
             action="Check that it runs, and its address, user and password.",
         )
     return None
+
+
+def _busy(where: str) -> errors.Busy:
+    return errors.Busy(
+        "expected to become the only writer",
+        where=where,
+        got="another process that has been writing all the time",
+        action="Try again; `calotype status` shows what runs.",
+    )
 
 
 def _damaged(where: str, reason: str) -> errors.CorruptWorkspace:

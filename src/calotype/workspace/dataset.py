@@ -44,15 +44,6 @@ class Dataset:
     created_by: str
     workspace: Workspace = field(repr=False, compare=False)
 
-    @staticmethod
-    def get_by_name(workspace: Workspace, name: str, version: int | None = None) -> Dataset:
-        """Return a version of a registered dataset, the latest when none is said.
-
-        Raises:
-            NotFound: there is none; the message suggests the nearest name (2004).
-        """
-        return workspace.datasets.get(name, version)
-
     @property
     def id(self) -> str:
         """`name:version`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,15 +231,13 @@ class DatasetRegistry:
 
     def _copied(self, local: LocalSource, progress: Progress) -> _Content:
         source = {"kind": "copy", **local.to_document()}
-        has_workspace = self._workspace.place.root.is_relative_to(local.path)
-        refers = local.form == "folder" and _refers_to_images(local.path)
-        if local.form != "pattern" and not has_workspace and not refers:
+        if local.form in ("file", "archive"):
             return _stored(source, self._workspace.artifacts.put(local.path))
-        with tempfile.TemporaryDirectory(prefix="calotype-") as folder:
-            made = Path(folder) / "files"
-            if refers:
+        with unpacked.room(self._workspace) as own:
+            made = own / "files"
+            if local.form == "folder" and _refers_to_images(local.path):
                 convert(local.path, made, copy=True, progress=progress)
-            else:
+            else:  # links to exactly what a reference would have
                 made.mkdir()
                 gather(local, made, as_links=True, progress=progress)
             return _stored(source, self._workspace.artifacts.put(made))
@@ -250,7 +247,10 @@ def _refers_to_images(folder: Path) -> bool:
     """Return whether this is an image directory whose images lie elsewhere."""
     if not (folder / INFO_NAME).is_file():
         return False
-    return ImageDirectory.load(folder).info.source.kind != "copy"
+    try:
+        return ImageDirectory.load(folder).info.source.kind != "copy"
+    except errors.InvalidDataset:  # a file of that name, of somebody else's
+        return False
 
 
 def _stored(source: dict[str, Any], tree: Tree) -> _Content:

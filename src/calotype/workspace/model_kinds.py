@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from calotype import errors
 from calotype.models.image_model import MODEL_JSON, WEIGHTS, ImageModel
 from calotype.models.package import SUFFIX as PACKED
+from calotype.workspace.location import FOLDER
 
 Kind = Literal["image", "onnx", "sklearn", "files"]
 
@@ -131,7 +132,12 @@ def _recognise_image_model(path: Path) -> Recognised:
 
 
 def _file_names(folder: Path) -> list[str]:
-    return [name for _, _, names in os.walk(folder, followlinks=True) for name in names]
+    found: list[str] = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != FOLDER]
+        found += names
+        found += [name for name in folders if os.path.islink(os.path.join(top, name))]
+    return found
 
 
 def _suffix(name: str) -> str:

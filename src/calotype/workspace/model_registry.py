@@ -16,7 +16,11 @@ from sqlalchemy import Connection, RowMapping
 
 from calotype import errors
 from calotype.models.image_model import ImageModel
+from calotype.progress import SILENCE
 from calotype.workspace import tables, unpacked
+from calotype.workspace.artifacts import Tree
+from calotype.workspace.dataset_sources import LocalSource, gather
+from calotype.workspace.location import FOLDER
 from calotype.workspace.model_kinds import check_framework, recognise
 from calotype.workspace.naming import (
     Filters,
@@ -132,7 +136,7 @@ class ModelRegistry:
         kept = (checked_texts(tags, what="tags"), checked_texts(properties, what="properties"))
         chosen = check_framework(framework) if framework else seen.framework
         is_whole = seen.kind == "image" or path.is_file()
-        tree = self._workspace.artifacts.put(path, below="" if is_whole else path.resolve().name)
+        tree = self._stored(path, below="" if is_whole else path.resolve().name)
         facts = {"kind": seen.kind} | ({"image_model": seen.facts} if seen.facts else {})
         values: dict[str, Any] = {
             "name": name,
@@ -156,6 +160,14 @@ class ModelRegistry:
                 )
             )
         return RegisteredModel(**values, version=version, created_at=moment, updated_at=moment)
+
+    def _stored(self, path: Path, *, below: str) -> Tree:
+        if path.is_file() or next(path.rglob(FOLDER), None) is None:
+            return self._workspace.artifacts.put(path, below=below)
+        # The folder has a workspace in it, whose key file must not become a part of a model.
+        with unpacked.room(self._workspace) as own:
+            gather(LocalSource("folder", path), own, as_links=True, progress=SILENCE)
+            return self._workspace.artifacts.put(own, below=below)
 
     def get(self, name: str, version: int | None = None) -> RegisteredModel:
         """Return a version of a model, the latest when none is said.
@@ -336,7 +348,7 @@ class ModelRegistry:
             if gone.rowcount == 0:
                 raise _missing(connection, Reference(model.name, model.version))
             note_deleted(connection, tables.models, model.name, model.version)
-        self._workspace.audit.note("model.delete", model.id, artifact=model.artifact)
+        self._workspace.audit.note("model.delete", model.id)
 
 
 def _is(model: RegisteredModel) -> sqlalchemy.ColumnElement[bool]:

@@ -13,6 +13,7 @@ ONE_STATE: Final[dict[str, Any]] = {
 }
 _WRITER: Final = 0x63616C6F  # a number that other programs on the same database do not use
 _CONNECT_TIMEOUT_S: Final = 10
+_MOST_THREADS: Final = 30
 
 
 def engine(url: str) -> Engine:
@@ -27,12 +28,15 @@ def engine(url: str) -> Engine:
     return sqlalchemy.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # the server may have been restarted
+        max_overflow=_MOST_THREADS,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
     )
 
 
-def become_only_writer(connection: Connection) -> None:
+def become_only_writer(connection: Connection, timeout_ms: int) -> None:
     """Wait until no other transaction of this kind is under way; held until this one ends."""
+    limit = sqlalchemy.func.set_config("lock_timeout", str(timeout_ms), True)
+    connection.execute(sqlalchemy.select(limit))
     connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_WRITER)))
 
 

@@ -53,7 +53,9 @@ def engine(path: str, *, make: bool, busy_timeout_ms: int) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")  # what was registered survives power failures
         return connection
 
-    made = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    made = sqlalchemy.create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1
+    )
     event.listen(made, "begin", _begin)
     return made
 

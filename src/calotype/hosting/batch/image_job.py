@@ -94,8 +94,9 @@ class _Watched:
         now_s = time.monotonic()
         if self._threshold >= 0 and now_s - self._looked_s > _LOOK_EVERY_S:
             self._looked_s = now_s
-            parts = files.read_json(self._run)["parts"]
-            check_threshold(sum(part["errors"] for part in parts), self._threshold)
+            if self._run.exists():  # not while the headers of the images are being read
+                parts = files.read_json(self._run)["parts"]
+                check_threshold(sum(part["errors"] for part in parts), self._threshold)
 
     def end(self) -> None:
         self._inner.end()

@@ -21,6 +21,7 @@ from calotype.hosting import locks
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
+from calotype.serving.entry.fork_client import SECRETS
 from calotype.workspace.runs import Run
 from calotype.workspace.services import ONLY_VERSION, machine, now
 from calotype.workspace.workspace import Workspace
@@ -117,7 +118,7 @@ class BatchJobs:
         with contextlib.closing(_Releasing(held)):
             self._runs.add(replace(run, inputs=inputs))
             self._launch(run.id, places, held)
-        self._workspace.audit.note("batch.submit", f"service {service}", job=run.id)
+        self._workspace.audit.note("batch.submit", service, job=run.id)
         return self.get(run.id)
 
     def resume(self, id: str) -> Job:
@@ -138,7 +139,7 @@ class BatchJobs:
         with contextlib.closing(_Releasing(held)):
             self._runs.change(id, state="Starting", error=None, ended_at=None)
             self._launch(id, places, held)
-        self._workspace.audit.note("batch.resume", f"service {job.service}", job=id)
+        self._workspace.audit.note("batch.resume", job.service, job=id)
         return self.get(id)
 
     def get(self, id: str) -> Job:
@@ -213,7 +214,7 @@ class BatchJobs:
             time.sleep(0.02)
         # A process that was killed has not said so.
         self._runs.change(id, only_in=RUNNING_STATES, state="Canceled", ended_at=now())
-        self._workspace.audit.note("batch.cancel", f"service {job.service}", job=id)
+        self._workspace.audit.note("batch.cancel", job.service, job=id)
         return self.get(id)
 
     def log(self, id: str, *, num_lines: int = 5000) -> str:
@@ -242,7 +243,16 @@ class BatchJobs:
                 got=f"one with the target '{service.target}'",
                 action="Deploy one with `calotype model deploy --compute batch`.",
             )
-        return service.version().wanted_revision
+        wanted = service.version().wanted
+        kinds = [self._workspace.models.find(model).kind for model in wanted.models]
+        if not wanted.inference.entry_script and kinds != ["image"]:
+            raise errors.NotSupported(
+                "expected one image model, or a script with run(mini_batch)",
+                where=f"service '{name}'",
+                got=f"models of kind {', '.join(kinds) or 'none'}, and no script",
+                action="Give the service an entry script.",
+            )
+        return wanted.number
 
     def _source(self, images: str | Path) -> str:
         """Return the path that the images are found at."""
@@ -308,6 +318,7 @@ class BatchJobs:
                 stdout=log,
                 stderr=log,
                 pass_fds=[held.descriptor],
+                env={name: value for name, value in os.environ.items() if name not in SECRETS},
                 start_new_session=True,  # it outlives whoever asked for it
                 cwd=root,
             )

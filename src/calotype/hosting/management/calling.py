@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 TIMEOUT_S = 80.0  # as the retired product had it
+_DOCUMENT_S: Final = 10.0
 _HOPELESS: Final = ("Failed", "Unschedulable")  # nothing of it serves
 
 
@@ -92,6 +93,23 @@ def client_for(
         ca_file=Path(certificate) if is_pem else None,
         connect_to=_reachable(host),
     )
+
+
+def document_reader(
+    workspace: Workspace, service: Service, scoring_uri: str
+) -> Callable[[str], bytes]:
+    """Return a function that reads the documents of a service, as `clients.describe` needs it."""
+    http = client_for(workspace, service, scoring_uri, timeout_s=_DOCUMENT_S)
+    credential = credentials.credential_of(workspace, service)
+    headers = {"authorization": f"Bearer {credential}"} if credential else {}
+
+    def read(uri: str) -> bytes:
+        reply = http.request("GET", uri, headers)
+        if reply.status != 200:
+            raise LookupError(f"{uri}: {reply.status}")
+        return reply.body
+
+    return read
 
 
 def _door_host(workspace: Workspace) -> str:

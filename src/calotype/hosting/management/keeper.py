@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from calotype.workspace.services import Service
+from calotype.workspace.services import Service, machine
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def tell(workspace: Workspace, service: Service) -> None:
     """Have a keeper run, and look at the records of a service now."""
-    if service.target == "batch":
-        return  # has no processes of its own
+    if service.target == "batch" or service.host not in ("", machine()):
+        return  # no processes, or those of another machine, whose keeper looks by itself
     from calotype.hosting import keeping
 
     keeping.ensure(workspace)

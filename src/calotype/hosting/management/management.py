@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from calotype import errors
@@ -21,19 +20,19 @@ from calotype.hosting.management import (
 )
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
+from calotype.hosting.management.version_management import VersionManagement
 from calotype.hosting.source_folder import stored_anew
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.auth.tokens import LIFETIME_S, IssuedToken
 from calotype.serving.http_client import Reply
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import Service
-from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from calotype.hosting.keeping import Observation
 
 
-class Management:
+class Management(VersionManagement):
     """Changes and looks after the services of a workspace.
 
     Every change raises `Busy` while another one of the same service is in progress.
@@ -41,9 +40,6 @@ class Management:
     Args:
         workspace: whose.
     """
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
 
     def deploy(self, request: DeployRequest) -> Service:
         """Make a service, or update it in place with `overwrite`; `wait` tells when it is ready.
@@ -88,7 +84,7 @@ class Management:
             raise errors.EmptyInput(
                 "expected something to change", where=f"update of service '{name}'", got="nothing"
             )
-        with self._changing(name) as service:
+        with self.changing(name) as service:
             changes = updating.Changes(
                 version=version or versions.default_of(service).name,
                 models=models,
@@ -107,7 +103,7 @@ class Management:
         Raises:
             NotSupported: it was not deployed from a source directory on target 'local'.
         """
-        with self._changing(name) as service:
+        with self.changing(name) as service:
             if service.target != "local":
                 raise errors.NotSupported(
                     "expected a service on target 'local'",
@@ -132,131 +128,6 @@ class Management:
         with changing(Layout.of(self._workspace.place), name):
             return deleting.delete(self._workspace, name)
 
-    def create_version(
-        self,
-        name: str,
-        version: str,
-        *,
-        models: Sequence[str] | None = None,
-        inference: Inference | None = None,
-        runtime: Mapping[str, Any] | RuntimeSettings | None = None,
-        traffic_percent: int = 0,
-        is_default: bool = False,
-        is_control: bool = False,
-    ) -> Service:
-        """Add a version to a service; what is left out is as in the default version.
-
-        Raises:
-            CalotypeError: there cannot be such a version; nothing has changed then.
-        """
-        with self._changing(name) as service:
-            return versions.create(
-                self._workspace,
-                service,
-                version,
-                models=models,
-                inference=inference,
-                runtime=runtime,
-                traffic_percent=traffic_percent,
-                is_default=is_default,
-                is_control=is_control,
-            )
-
-    def update_version(
-        self,
-        name: str,
-        version: str,
-        *,
-        models: Sequence[str] | None = None,
-        inference: Inference | None = None,
-        runtime: Mapping[str, Any] | RuntimeSettings | None = None,
-        traffic_percent: int | None = None,
-        is_default: bool | None = None,
-        is_control: bool | None = None,
-    ) -> Service:
-        """Change a version in place: what it runs, its share of the traffic, its role.
-
-        Raises:
-            CalotypeError: the change cannot be made.
-        """
-        with self._changing(name) as service:
-            service.version(version)
-            shares = {} if traffic_percent is None else {version: traffic_percent}
-            versions.split(service, shares)
-            changes = updating.Changes(
-                version=version, models=models, inference=inference, runtime=runtime
-            )
-            if not models is inference is runtime is None:
-                updating.apply(self._workspace, service, changes, action="service.update_version")
-            versions.set_roles(
-                self._workspace,
-                service,
-                version,
-                is_default=bool(is_default),
-                is_control=bool(is_control),
-            )
-            changed = self._workspace.services.get(name)
-            return versions.set_traffic(self._workspace, changed, shares) if shares else changed
-
-    def delete_version(self, name: str, version: str) -> Service:
-        """Remove a version; its share goes to the default one.
-
-        Raises:
-            NotFound: there is none of that name.
-            InUse: it is the default version.
-        """
-        with self._changing(name) as service:
-            return versions.delete(self._workspace, service, version)
-
-    def set_traffic(
-        self, name: str, percents: Mapping[str, int], *, mirror: Mapping[str, int] | None = None
-    ) -> Service:
-        """Share the requests out over the versions; the default one takes what others leave.
-
-        Args:
-            name: of the service.
-            percents: by version; those left out keep theirs.
-            mirror: percent of the requests of which a version gets a copy, whose answer nobody
-                sees.
-
-        Raises:
-            NotFound: there is no such version.
-            NotInRange: the shares are more than 100 percent.
-        """
-        with self._changing(name) as service:
-            return versions.set_traffic(self._workspace, service, percents, mirror)
-
-    def start_canary(self, name: str, version: str, **rules: Any) -> Service:
-        """Give a version more and more of the traffic while it does no worse than the default.
-
-        Args:
-            name: of the service.
-            version: the new one.
-            rules: of `hosting.canary.RolloutRules`.
-
-        Raises:
-            CalotypeError: there is no such version, or a rule is none.
-        """
-        with self._changing(name) as service:
-            return versions.start_canary(self._workspace, service, version, rules)
-
-    def roll_back(
-        self, name: str, version: str | None = None, *, revision: int | None = None
-    ) -> Service:
-        """Undo the last change of a version, or its roll-out.
-
-        Args:
-            name: of the service.
-            version: which of its versions; the one that is being rolled out, else the default one.
-            revision: go back to this one; the one before when left out.
-
-        Raises:
-            NotFound: there is nothing to go back to.
-        """
-        with self._changing(name) as service:
-            chosen = version or _rolled_out(service) or versions.default_of(service).name
-            return versions.roll_back(self._workspace, service, chosen, revision)
-
     def keys(self, name: str) -> ServiceKeys:
         """Return the keys that open a service.
 
@@ -277,7 +148,7 @@ class Management:
             NotSupported: the service has no such secret.
             UnparsableValue: no such key, or a value that is none.
         """
-        with self._changing(name) as service:
+        with self.changing(name) as service:
             if key.lower() == "token":
                 credentials.token_of(self._workspace, service)
             else:
@@ -306,6 +177,16 @@ class Management:
     def credential(self, name: str) -> str:
         """Return what a caller shows; empty when nothing is asked for."""
         return credentials.credential_of(self._workspace, self._workspace.services.get(name))
+
+    def document_reader(self, name: str, scoring_uri: str) -> Callable[[str], bytes]:
+        """Return a function that reads the documents of a service with its credential.
+
+        Args:
+            name: of the service.
+            scoring_uri: as `observe` tells it.
+        """
+        service = self._workspace.services.get(name)
+        return calling.document_reader(self._workspace, service, scoring_uri)
 
     def logs(
         self,
@@ -343,14 +224,17 @@ class Management:
         *,
         on_change: Callable[[Observation], None] | None = None,
         timeout_s: float | None = None,
+        version: str | None = None,
     ) -> Observation:
-        """Return when every version serves what is wanted.
+        """Return when every version serves what is wanted, or the one that is given.
 
         Raises:
             OperationFailed: `DeploymentFailed`, with the reason, the trace of `init` and a listing
                 of the model folder; or it did not become ready in time.
         """
-        return waiting.wait(self._workspace, name, on_change=on_change, timeout_s=timeout_s)
+        return waiting.wait(
+            self._workspace, name, on_change=on_change, timeout_s=timeout_s, version=version
+        )
 
     def run(
         self,
@@ -376,12 +260,3 @@ class Management:
             query=query,
             timeout_s=timeout_s,
         )
-
-    @contextlib.contextmanager
-    def _changing(self, name: str) -> Generator[Service]:
-        with changing(Layout.of(self._workspace.place), name):
-            yield self._workspace.services.get(name)
-
-
-def _rolled_out(service: Service) -> str:
-    return next((one.name for one in service.versions if versions.is_rolled_out(one)), "")

@@ -1,16 +1,14 @@
-"""Several versions under one name: their shares of the traffic, roll-out and roll-back."""
+"""Several versions under one name, and their shares of the traffic."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting.canary import RolloutRules
 from calotype.hosting.management import checking, keeper, updating
 from calotype.workspace.service_settings import Inference, RuntimeSettings
-from calotype.workspace.services import Revision, Service, Version, now
+from calotype.workspace.services import Revision, Service, Version
 from calotype.workspace.workspace import Workspace
 
 MOST_VERSIONS: Final = 6
@@ -33,7 +31,7 @@ def create(
     Raises:
         CalotypeError: there cannot be such a version.
     """
-    _require_cluster(service)
+    require_cluster(service)
     checking.check_version_name(name)
     if any(one.name == name for one in service.versions):
         raise errors.AlreadyExists(
@@ -66,7 +64,7 @@ def create(
     )
     shares = split(service, {name: traffic_percent}, added=name) if traffic_percent else {}
     workspace.services.put_version(service.name, added)
-    _write_shares(workspace, service, shares)
+    write_shares(workspace, service, shares)
     set_roles(workspace, service, name, is_default=is_default, is_control=is_control)
     workspace.audit.note(
         "service.create_version",
@@ -118,12 +116,12 @@ def set_traffic(
         NotFound: there is no such version.
         NotInRange: the shares are more than 100 percent.
     """
-    _require_cluster(service)
+    require_cluster(service)
     shares = split(service, percents)
     for name, percent in (mirror or {}).items():
         service.version(name)
         _check_percent(name, percent)
-    _write_shares(workspace, service, shares)
+    write_shares(workspace, service, shares)
     for name, percent in (mirror or {}).items():
         workspace.services.change_version(service.name, name, mirror_percent=percent)
     workspace.audit.note(
@@ -179,77 +177,8 @@ def split(service: Service, percents: Mapping[str, int], *, added: str = "") -> 
     return {**shares, default: 100 - others}
 
 
-def roll_back(
-    workspace: Workspace, service: Service, name: str, revision: int | None = None
-) -> Service:
-    """Undo: a roll-out gives its traffic back, otherwise the version runs its revision before.
-
-    A second roll-back of a version undoes the first. What is run again gets a new number.
-
-    Raises:
-        NotFound: there is no such version or revision, or none before.
-    """
-    version = service.version(name)
-    if revision is None and is_rolled_out(version):
-        return _end_rollout(workspace, service, version)
-    serving = version.serving_revision
-    if revision is None and serving not in (None, version.wanted_revision):
-        workspace.services.change_version(
-            service.name, name, wanted_revision=serving, state="Healthy", error=None
-        )
-        back_to, number = serving, serving
-    else:
-        back_to = revision or _before(service, version)
-        again = _revision(service, version, back_to)
-        checking.check_inference(
-            workspace, checking.resolved(workspace, again.models), again.inference, again.runtime
-        )
-        updating.put_revision(workspace, service, version, again)
-        number = workspace.services.get(service.name).version(name).wanted_revision
-    workspace.audit.note(
-        "service.roll_back", service.name, version=name, to_revision=back_to, revision=number
-    )
-    keeper.tell(workspace, service)
-    return workspace.services.get(service.name)
-
-
-def is_rolled_out(version: Version) -> bool:
-    """Whether a roll-out has given a version traffic that it could lose again."""
-    return bool(version.rollout) and not version.is_default and version.traffic_percent > 0
-
-
-def _end_rollout(workspace: Workspace, service: Service, version: Version) -> Service:
-    shares = split(service, {version.name: 0})
-    workspace.services.change_version(service.name, version.name, rollout={})
-    _write_shares(workspace, service, shares)
-    workspace.audit.note("service.roll_back", service.name, version=version.name, percents=shares)
-    keeper.tell(workspace, service)
-    return workspace.services.get(service.name)
-
-
-def _before(service: Service, version: Version) -> int:
-    earlier = [one.number for one in version.revisions if one.number < version.wanted_revision]
-    if not earlier:
-        raise errors.NotFound(
-            "expected a revision before the one that runs",
-            where=f"version '{version.name}' of service '{service.name}'",
-            got="none",
-        )
-    return max(earlier)
-
-
-def _revision(service: Service, version: Version, number: int) -> Revision:
-    known = {one.number: one for one in version.revisions}
-    if number not in known:
-        raise errors.NotFound(
-            f"expected a revision {number}",
-            where=f"version '{version.name}' of service '{service.name}'",
-            got=", ".join(map(str, known)),
-        )
-    return known[number]
-
-
-def _write_shares(workspace: Workspace, service: Service, shares: Mapping[str, int]) -> None:
+def write_shares(workspace: Workspace, service: Service, shares: Mapping[str, int]) -> None:
+    """Write the shares of versions down."""
     for name, percent in shares.items():
         workspace.services.change_version(service.name, name, traffic_percent=percent)
 
@@ -261,7 +190,12 @@ def _check_percent(name: str, percent: int) -> None:
         )
 
 
-def _require_cluster(service: Service) -> None:
+def require_cluster(service: Service) -> None:
+    """Refuse a service that cannot have several versions.
+
+    Raises:
+        NotSupported: its target has one version.
+    """
     if service.target != "cluster":
         raise errors.NotSupported(
             "expected a service on target 'cluster'",
@@ -269,41 +203,3 @@ def _require_cluster(service: Service) -> None:
             got=f"target '{service.target}', whose services have one version",
             action="Update it in place, or deploy it on 'cluster'.",
         )
-
-
-def start_canary(
-    workspace: Workspace, service: Service, name: str, rules: Mapping[str, Any]
-) -> Service:
-    """Give a version more and more of the traffic, as long as it does no worse than the default.
-
-    Raises:
-        NotFound: there is no such version.
-        NotSupported: it is the default itself.
-    """
-    _require_cluster(service)
-    candidate = service.version(name)
-    if candidate.is_default:
-        raise errors.NotSupported(
-            "expected a version beside the default",
-            where=f"version '{name}' of service '{service.name}'",
-            got="the default",
-            action="Create a version for what is new: `calotype service create-version`.",
-        )
-    checked = RolloutRules.of(rules, where="canary")
-    rollout = {
-        "rules": checked.model_dump(),
-        "control": default_of(service).name,
-        "state": "in progress",
-        "reason": "",
-        "started_at": now().isoformat(),
-        "step_since": now().isoformat(),
-    }
-    first = max(candidate.traffic_percent, checked.step_percent)
-    shares = split(service, {name: first})
-    workspace.services.put_version(
-        service.name, dataclasses.replace(candidate, rollout=rollout, traffic_percent=first)
-    )
-    _write_shares(workspace, service, shares)
-    workspace.audit.note("service.start_canary", service.name, version=name, rules=rollout["rules"])
-    keeper.tell(workspace, service)
-    return workspace.services.get(service.name)

@@ -12,7 +12,7 @@ from calotype.workspace.services import Fault, Service
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from calotype.hosting.keeping import Observation
+    from calotype.hosting.observation import Observation, VersionObservation
 
 LIMIT_S: Final = 20 * 60.0
 _MOST_FILES: Final = 200
@@ -54,14 +54,16 @@ def wait(
     *,
     on_change: Callable[[Observation], None] | None = None,
     timeout_s: float | None = None,
+    version: str | None = None,
 ) -> Observation:
-    """Return when every version serves what is wanted.
+    """Return when every version serves what is wanted, or the one that is given.
 
     Args:
         workspace: where the service is.
         name: of the service.
         on_change: told each time that something is different.
         timeout_s: how long; 20 minutes when left out.
+        version: the only one that counts.
 
     Raises:
         DeploymentFailed: it cannot, or not in time; what served before goes on.
@@ -74,9 +76,9 @@ def wait(
         if now != seen and on_change is not None:
             on_change(now)
         seen = now
-        if is_settled(now):
+        if is_settled(now, version):
             return now
-        if fault := _fault(now):
+        if fault := _fault(now, version):
             raise _failure(workspace, now, name, fault)
         if time.monotonic() > ends_s:
             late = {"message": f"it is still {now.state} after {timeout_s or LIMIT_S:g} s"}
@@ -85,22 +87,30 @@ def wait(
         pause_s = min(pause_s * 1.5, _LOOK_EVERY_S)
 
 
-def is_settled(observation: Observation) -> bool:
-    """Whether every version serves what is wanted."""
-    return observation.state == "Healthy" and all(
-        version.serving_revision == version.wanted_revision and version.state == "Healthy"
-        for version in observation.versions.values()
+def is_settled(observation: Observation, version: str | None = None) -> bool:
+    """Whether every version serves what is wanted, or the one that is given."""
+    versions = _of(observation, version)
+    if not versions or (version is None and observation.state != "Healthy"):
+        return False
+    return all(
+        one.serving_revision == one.wanted_revision and one.state == "Healthy" for one in versions
     )
 
 
-def _fault(observation: Observation) -> Fault | None:
+def _fault(observation: Observation, version: str | None) -> Fault | None:
     """Return why waiting longer is of no use."""
-    for version in observation.versions.values():
-        if version.error is not None and version.state != "Transitioning":
-            return version.error
-    if observation.state in ("Failed", "Unschedulable"):
+    for one in _of(observation, version):
+        if one.error is not None and one.state != "Transitioning":
+            return one.error
+    if observation.state in ("Failed", "Unschedulable") and version is None:
         return observation.error or {"message": "no reason was given"}
     return None
+
+
+def _of(observation: Observation, version: str | None) -> list[VersionObservation]:
+    if version is None:
+        return list(observation.versions.values())
+    return [observation.versions[version]] if version in observation.versions else []
 
 
 def _failure(

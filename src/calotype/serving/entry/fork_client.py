@@ -20,7 +20,7 @@ from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR
 from calotype.serving.log_text import LogFormat
 
 # Of this process alone: no code of a user needs them.
-_SECRETS: Final = ("CALOTYPE_PRIMARY_KEY", "CALOTYPE_SECONDARY_KEY")
+SECRETS: Final = ("CALOTYPE_PRIMARY_KEY", "CALOTYPE_SECONDARY_KEY")
 _GONE_S: Final = 5.0  # a fork server gives its workers two of them
 
 
@@ -116,7 +116,7 @@ class ForkClient:
         self._is_closing = False
         self._control, theirs = socket.socketpair()
         environment = {
-            **{name: value for name, value in os.environ.items() if name not in _SECRETS},
+            **{name: value for name, value in os.environ.items() if name not in SECRETS},
             **(configuration.environment or {}),
             CONTROL_DESCRIPTOR: str(theirs.fileno()),
         }

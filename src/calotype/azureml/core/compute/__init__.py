@@ -2,6 +2,5 @@
 
 from calotype.webservice.compute import ClusterCompute as AksCompute
 from calotype.webservice.compute import ComputeTarget
-from calotype.webservice.compute import TlsConfiguration as SslConfiguration
 
-__all__ = ["AksCompute", "ComputeTarget", "SslConfiguration"]
+__all__ = ["AksCompute", "ComputeTarget"]

@@ -1,0 +1,110 @@
+"""`calotype up`, `down` and `status`: everything that a workspace runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from calotype.cli.options import PATH
+from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.workspace_option import current_workspace, workspace_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+@command(
+    epilog=examples(
+        "calotype up",
+        "calotype up --port 8780 --host 0.0.0.0",
+        "calotype up --tls-cert cert.pem --tls-key key.pem",
+    )
+)
+@workspace_option
+@click.option("--host", help="Where the front door listens.  [default: as before; 127.0.0.1]")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Of the front door.  [default: as before; 8780, or a free one]",
+)
+@click.option("--tls-cert", type=PATH, help="Certificate of the front door with its chain, PEM.")
+@click.option("--tls-key", type=PATH, help="Its private key, PEM.")
+def up(
+    terminal: Terminal,
+    host: str | None,
+    port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> None:
+    """Serve everything that was deployed, and keep it running; also after a reboot.
+
+    All services are found at one address, the front door, below /api/v1/service/NAME, beside their
+    own ports. What was chosen stays for the next time.
+    """
+    from calotype.hosting import keeping
+
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together.")
+    found = keeping.up(
+        current_workspace(),
+        host=host,
+        port=port,
+        tls_certificate=str(tls_cert.resolve()) if tls_cert else None,
+        tls_key=str(tls_key.resolve()) if tls_key else None,
+    )
+    _show(terminal, found)
+
+
+@command(epilog=examples("calotype down"))
+@workspace_option
+def down(terminal: Terminal) -> None:
+    """End all services of the workspace; what was accepted is answered, nothing is deleted.
+
+    `calotype up` brings them back, and so does the next deployment.
+    """
+    from calotype.hosting import keeping
+
+    workspace = current_workspace()
+    keeping.down(workspace)
+    _show(terminal, keeping.status(workspace))
+
+
+@command(epilog=examples("calotype status", "calotype status -o json"))
+@workspace_option
+def status(terminal: Terminal) -> None:
+    """Show what the workspace runs: front door, services, their states and addresses."""
+    from calotype.hosting import keeping
+
+    _show(terminal, keeping.status(current_workspace()))
+
+
+def _show(terminal: Terminal, found: dict[str, Any]) -> None:
+    def render(console: Console) -> None:
+        door = found["front_door"]
+        facts(
+            console,
+            [
+                ("workspace", found["workspace"]),
+                ("keeper", found["keeper"] or "none"),
+                ("front door", door["uri"] if door else "none"),
+            ],
+        )
+        if not found["services"]:
+            return
+        rows = [
+            (
+                one["name"],
+                one["target"],
+                one["state"],
+                one["replicas"],
+                f"{one['memory_bytes'] / 1e6:.0f} MB",
+                one["error"] or one["scoring_uri"],
+            )
+            for one in found["services"]
+        ]
+        table(console, ["service", "target", "state", "ready", "memory", "address or error"], rows)
+
+    terminal.show(found, render)

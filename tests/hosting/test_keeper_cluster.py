@@ -1,0 +1,107 @@
+"""Services on the front door: several replicas that come and go with the load."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+from urllib.parse import urlsplit
+
+from hosted import ECHO, Hosted, until
+
+from calotype.hosting import keeping
+
+BUSY = """
+import time
+
+
+def init():
+    pass
+
+
+def run(data):
+    time.sleep(0.1)
+    return 1
+"""
+
+
+def score_at_door(hosted: Hosted, name: str) -> int:
+    uri = urlsplit(hosted.observe(name).scoring_uri)
+    assert uri.hostname
+    with contextlib.closing(
+        http.client.HTTPConnection(uri.hostname, uri.port, timeout=30)
+    ) as connection:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", uri.path, json.dumps({"data": 1}), headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+def works_at_door(hosted: Hosted, name: str) -> bool:
+    try:
+        return score_at_door(hosted, name) == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_a_cluster_service_answers_at_the_front_door(hosted: Hosted) -> None:
+    hosted.add("many", target="cluster", num_replicas=2)
+    seen = hosted.until_state("many", "Healthy")
+    assert seen.scoring_uri.endswith("/api/v1/service/many/score")
+    assert len(seen.replicas) == 2
+    until(lambda: works_at_door(hosted, "many"), "the front door answers")
+    door = hosted.pids("hosting.front_door")
+    os.kill(door[0], signal.SIGKILL)
+    until(lambda: hosted.pids("hosting.front_door") not in ([], door), "another front door")
+    until(lambda: works_at_door(hosted, "many"), "it answers at the same address")
+    hosted.update("many", ECHO, num_replicas=1)
+    hosted.until("many", lambda seen: len(seen.replicas) == 1, "fewer replicas")
+    assert score_at_door(hosted, "many") == 200
+    hosted.delete("many")
+    hosted.until_gone()
+
+
+def test_replicas_follow_the_load(hosted: Hosted) -> None:
+    hosted.add("busy", BUSY, target="cluster", autoscale_max_replicas=2, max_request_wait_ms=20_000)
+    hosted.until_state("busy", "Healthy")
+    until(lambda: works_at_door(hosted, "busy"), "the front door answers")
+    assert len(hosted.observe("busy").replicas) == 1
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not is_over.is_set():
+            assert score_at_door(hosted, "busy") == 200
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        hosted.until("busy", lambda seen: seen.versions["default"].replicas == 2, "a second one")
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_up_serves_local_services_at_the_front_door_too(hosted: Hosted) -> None:
+    hosted.add("mine")
+    hosted.until_state("mine", "Healthy")
+    assert hosted.pids("hosting.front_door") == []
+    found = keeping.up(hosted.workspace)
+    door = urlsplit(found["front_door"]["uri"])
+    assert door.hostname
+
+    def answers() -> bool:
+        with contextlib.closing(
+            http.client.HTTPConnection(door.hostname or "", door.port, timeout=10)
+        ) as connection:
+            connection.request("GET", "/api/v1/service/mine/")
+            return connection.getresponse().status == 200
+
+    until(answers, "it passes on")
+    keeping.down(hosted.workspace)
+    hosted.until_gone()

@@ -1,0 +1,187 @@
+"""Models, datasets and the workspace under the names of the retired SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from calotype import errors
+from calotype.azureml.core import Dataset, Model, ResourceConfiguration, Workspace
+from calotype.azureml.exceptions import (
+    ModelNotFoundException,
+    UserErrorException,
+    WebserviceException,
+)
+from calotype.webservice.unsupported import NoMeaningHere
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    made = Workspace.create("tests", tmp_path / "place")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_versions_and_filters(ws: Workspace, weights: Path) -> None:
+    for number in (1, 2, 3):
+        Model.register(
+            ws,
+            weights,
+            "net",
+            tags={"round": str(number)},
+            properties={"by": "me"},
+            description="d",
+        )
+    Model.register(ws, weights, "other", model_framework=Model.Framework.ONNX)
+    assert [one.id for one in Model.list(ws, "net")] == ["net:3", "net:2", "net:1"]
+    assert [one.id for one in Model.list(ws, latest=True)] == ["net:3", "other:1"]
+    assert [one.id for one in Model.list(ws, tags=[["round", "2"]])] == ["net:2"]
+    assert [one.id for one in Model.list(ws, model_framework="Onnx")] == ["other:1"]
+    assert Model(ws, "net").version == 3
+    assert Model(ws, "net", tags=[["round", "1"]]).version == 1
+    assert Model(ws, "net", version=2).id == Model(ws, id="net:2").id == "net:2"
+    assert sorted(ws.models) == ["net", "other"]
+    assert ws.models["net"].version == 3
+    for absent in ({"name": "nett"}, {"name": "net", "version": 9}, {"id": "net:9"}):
+        with pytest.raises(ModelNotFoundException):
+            Model(ws, **absent)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ModelNotFoundException, match="has all"):
+        Model(ws, "net", tags=["none"])
+    with pytest.raises(WebserviceException, match="name or an id"):
+        Model(ws)
+
+
+def test_what_is_said_about_a_model(ws: Workspace, weights: Path) -> None:
+    model = Model.register(
+        ws, weights, "net", resource_configuration=ResourceConfiguration(cpu=2, memory_in_gb=1.5)
+    )
+    model.add_tags({"a": "1", "b": "2"})
+    model.remove_tags(["a"])
+    model.add_properties({"p": "1"})
+    model.update(description="new")
+    with pytest.raises(WebserviceException, match="Properties stay"):
+        model.add_properties({"p": "2"})
+    read = Model.deserialize(ws, model.serialize())
+    assert (read.tags, read.properties, read.description) == ({"b": "2"}, {"p": "1"}, "new")
+    model.update(tags={"only": "one"})
+    model.update_tags_properties(add_tags={"c": "3"}, remove_tags=["only"])
+    assert model.tags == {"c": "3"}
+    assert read.resource_configuration == ResourceConfiguration(2, 1.5)
+    assert read.created_time == model.created_time
+    with pytest.raises(WebserviceException, match="get_sas_urls") as raised:
+        model.get_sas_urls()
+    assert raised.value.number == 2006
+    model.delete()
+    with pytest.raises(ModelNotFoundException):
+        Model(ws, "net")
+
+
+def test_files_of_a_model(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "trained"
+    for name in ("a/one.txt", "b/two.txt", "three.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    model = Model.register(ws, folder, "parts", child_paths=["a", "three.txt"])
+    path = Path(model.download(tmp_path / "out"))
+    assert sorted(one.name for one in path.rglob("*.txt")) == ["one.txt", "three.txt"]
+    with pytest.raises(WebserviceException, match="exist_ok=True"):
+        model.download(tmp_path / "out")
+    model.download(tmp_path / "out", exist_ok=True)
+    assert Path(Model.get_model_path("parts", _workspace=ws), "three.txt").is_file()
+    with pytest.raises(WebserviceException, match="child_paths"):
+        Model.register(ws, folder, "parts", child_paths=["../elsewhere"])
+    for child in ("parts/1/trained/x", "parts/2/trained/y"):
+        (tmp_path / "mounted" / child).parent.mkdir(parents=True)
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(tmp_path / "mounted"))
+    assert Model.get_model_path("parts").endswith("parts/2/trained")
+    assert Model.get_model_path("parts", 1).endswith("parts/1/trained")
+    with pytest.raises(ModelNotFoundException):
+        Model.get_model_path("parts", 3)
+
+
+def test_datasets_as_scripts_know_them(
+    ws: Workspace, tmp_path: Path, picture: Callable[..., Path], weights: Path
+) -> None:
+    for name in ("cat/a.jpg", "dog/b.jpg"):
+        picture(tmp_path / "photos" / name)
+    made = Dataset.File.from_files(path=str(tmp_path / "photos"))
+    assert made.name is None
+    with pytest.raises(UserErrorException, match="register"):
+        made.add_tags({"a": "1"})
+    first = made.register(ws, "photos", description="d", tags={"a": "1"})
+    assert made.version == first.version == 1
+    picture(tmp_path / "photos/cat/c.jpg")
+    second = Dataset.File.from_files([tmp_path / "photos"]).register(
+        ws, "photos", create_new_version=True
+    )
+    read = Dataset.get_by_name(ws, "photos")
+    assert (read.version, second.id) == (2, "photos:2")
+    assert Dataset.get_by_name(ws, name="photos", version=1).description == "d"
+    assert list(ws.datasets) == list(Dataset.get_all(ws)) == ["photos"]
+    assert read.to_path() == ["/cat/a.jpg", "/cat/c.jpg", "/dog/b.jpg"]
+    with read.mount() as mounted:
+        assert Path(mounted.mount_point, "dog/b.jpg").is_file()
+    assert len(read.download(tmp_path / "copy")) == 3
+    model = Model.register(
+        ws, weights, "net", datasets=[("training", read)], sample_input_dataset=read
+    )
+    assert model.datasets["training"][0].id == "photos:2"
+    assert Model.list(ws, dataset_id="photos:2")[0].id == "net:1"
+    assert model.sample_input_dataset is not None
+    assert model.sample_input_dataset.name == "photos"
+
+
+def test_datasets_that_are_none(ws: Workspace) -> None:
+    with pytest.raises(UserErrorException, match="'none'"):
+        Dataset.get_by_name(ws, "none")
+    with pytest.raises(UserErrorException, match="nothing there"):
+        Dataset.File.from_files("/no/such/place")
+    with pytest.raises(WebserviceException, match="datastore"):
+        Dataset.File.from_files([(ws, "a/path")])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(WebserviceException, match=r"Dataset\.Tabular"):
+        Dataset.Tabular.from_delimited_files("x.csv")
+
+
+def test_a_workspace_as_scripts_know_it(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "place")
+    monkeypatch.delenv("CALOTYPE_WORKSPACE", raising=False)
+    (tmp_path / "place/config.json").write_text('{"subscription_id": "x"}')
+    assert Workspace.from_config().name == "tests"
+    assert Workspace.from_config("config.json").name == "tests"
+    with pytest.warns(NoMeaningHere, match="'subscription_id', 'resource_group' change nothing"):
+        found = Workspace.get("tests", subscription_id="x", resource_group="y")
+    assert (found.webservices, found.subscription_id) == ({}, "")
+    assert found.get_details()["name"] == "tests"
+    assert found.compute_targets.popitem()[1].get_status() == "Succeeded"
+    with pytest.raises(errors.NotFound):
+        Workspace.get("another")
+    with pytest.warns(NoMeaningHere):
+        made = Workspace.create(
+            "again", location="westeurope", subscription_id="x", resource_group="y", exist_ok=True
+        )
+    assert made.name == "tests"
+    for opened in (found, made):
+        opened.close()
+
+
+def test_what_is_there_no_more_says_so(ws: Workspace) -> None:
+    cluster = ws.compute_targets.popitem()[1]
+    with pytest.raises(WebserviceException, match="Kubernetes"):
+        cluster.get_credentials()
+    with pytest.raises(WebserviceException, match="leaf_domain_label"):
+        cluster.enable_ssl(leaf_domain_label="mine")
+    with pytest.raises(WebserviceException, match="ssl_cname must be given"):
+        cluster.enable_ssl(ssl_cert_pem_file=__file__, ssl_key_pem_file=__file__)
+    with pytest.warns(NoMeaningHere, match="vm_size"):
+        type(cluster).provisioning_configuration(vm_size="large")
