@@ -85,6 +85,7 @@ def test_the_service_is_called_with_its_key_and_ended(folder: Path) -> None:
     ).returncode in {7, 56}
 
 
+@pytest.mark.slow
 def test_the_printed_command_calls_a_service_that_stays(folder: Path) -> None:
     demo = Demo(folder, keep_serving=True)
     cells = some_cells(folder, 1)

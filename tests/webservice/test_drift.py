@@ -270,7 +270,7 @@ def test_metrics_are_shown_and_drawn(workspace: Workspace, tmp_path: Path) -> No
         append_lines([folder / f"{at:%Y-%m-%d}.csv"], COLUMNS, ",".join(map(str, line)) + "\n")
     code, text = run(workspace, "metrics", "-n", "pets", "--out", str(tmp_path / "out"))
     assert code == 0, text
-    assert "all 60 minutes" in text
+    assert "all 60 of them" in text
     assert "Metrics of pets" in (tmp_path / "out" / "metrics.html").read_text()
     code, text = run(workspace, "metrics", "-n", "pets", "-o", "json")
     document = json.loads(text)

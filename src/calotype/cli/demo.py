@@ -75,7 +75,6 @@ def _render_service(console: Console, served: Served, is_serving: bool, folder: 
         console,
         [
             ("scoring URI", served.scoring_uri),
-            ("call it with", served.curl),
             ("look at it with", f"calotype service show -n {SERVICE} -w {place}"),
             (
                 "end it with" if is_serving else "start it again with",
@@ -83,3 +82,4 @@ def _render_service(console: Console, served: Served, is_serving: bool, folder: 
             ),
         ],
     )
+    click.echo(f"\n{served.curl}")  # in one piece, to be copied

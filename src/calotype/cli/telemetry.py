@@ -97,7 +97,7 @@ def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None)
     whole = history.together(minutes)
     assert whole is not None
     columns = ["minute (UTC)", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
-    table(console, columns, [*rows, _row(whole, f"all {len(minutes)} minutes")])
+    table(console, columns, [*rows, _row(whole, f"all {len(minutes)} of them")])
     if out is not None:
         facts(console, [("page", (out / "metrics.html").absolute())])
 
@@ -148,7 +148,7 @@ def drift(
 
 
 def _draw_drift(console: Console, found: Drift, out: Path | None) -> None:
-    from calotype.webservice.drift_page import p_value_text, signed_percent, verdict
+    from calotype.webservice.drift_page import days_text, p_value_text, signed_percent, verdict
 
     columns = ["class", "in use", "part", "reference", "points", "p-value"]
     rows = [
@@ -166,7 +166,7 @@ def _draw_drift(console: Console, found: Drift, out: Path | None) -> None:
     said = [
         ("verdict", verdict(found)),
         ("model", found.model),
-        ("requests", f"{found.requests:,} on {len(found.days)} days"),
+        ("requests", f"{found.requests:,} {days_text(len(found.days))}"),
         ("stability index", f"{found.total.psi:.3f} (0.1: something, 0.25: much has changed)"),
         ("p-value", p_value_text(found.total.p_value)),
     ]

@@ -66,6 +66,7 @@ def render(result: DemoResult, *, published_accuracy: float) -> str:
             for name, label, share in result.photographs
         ],
         served=result.served,
+        is_serving=result.is_serving,
         links=[(path, text) for path, text in _LINKS.items() if (result.folder / path).exists()],
     )
 

@@ -110,6 +110,11 @@ def psi_text(value: float) -> str:
     return f"{value:.3f}"
 
 
+def days_text(count: int) -> str:
+    """Return on how many days something was collected."""
+    return "on 1 day" if count == 1 else f"on {count} days"
+
+
 def _names(shifts: Sequence[ClassShift]) -> str:
     texts = [
         f"{class_name(shift.name)} ({percent(shift.share)} instead of "
@@ -123,7 +128,7 @@ def _names(shifts: Sequence[ClassShift]) -> str:
 def _cards(drift: Drift) -> Iterator[Card]:
     failed = sum(day.collected.failed for day in drift.days)
     yield Card("Requests", count(drift.requests), f"{count(failed)} failed")
-    yield Card("Predictions", count(drift.predictions), f"on {len(drift.days)} days")
+    yield Card("Predictions", count(drift.predictions), days_text(len(drift.days)))
     yield Card("Stability index", psi_text(drift.total.psi), "of predicted classes")
     yield Card("Chance alone", p_value_text(drift.total.p_value), "p-value, G-test")
     if drift.confidence is not None:
