@@ -21,7 +21,7 @@ from typing import Any
 
 import quality_data
 import quality_trials
-from calotype import demo
+from calotype.demo import steps as demo
 from calotype.evaluation import evaluate
 from calotype.evaluation.intervals import Estimate
 from calotype.images.transformation import Transformation
