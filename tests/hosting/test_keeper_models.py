@@ -57,7 +57,7 @@ def test_a_script_finds_models_and_variables(hosted: Hosted, tmp_path: Path) -> 
     for name in ("one", "two"):
         (tmp_path / f"{name}.bin").write_bytes(name.encode())
         hosted.workspace.models.register(tmp_path / f"{name}.bin", name)
-    environment = {"name": "mine", "environment_variables": {"COLOUR": "red"}}
+    environment: dict[str, object] = {"name": "mine", "environment_variables": {"COLOUR": "red"}}
     hosted.add("single", LISTS, models=["one:1"], environment=environment)
     hosted.add("both", LISTS, models=["one:1", "two:1"])
     hosted.until_state("single", "Healthy")
