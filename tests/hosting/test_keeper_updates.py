@@ -77,11 +77,7 @@ def test_an_old_replica_takes_leave_of_each_caller_with_an_answer(hosted: Hosted
     with contextlib.closing(hosted.connect("echo")) as connection:
         assert ask(connection, 1)[1]["revision"] == 1
         hosted.update("echo", ECHO.replace("1", "2"))
-        hosted.until(
-            "echo",
-            lambda seen: any(one.state == "retiring" for one in seen.replicas),
-            "the old replica is told to leave",
-        )
+        until(lambda: '"stopping"' in hosted.logs(), "the old replica is told to leave")
         connection.request("POST", "/score", '{"data": 1}', {"Content-Type": "application/json"})
         answer = connection.getresponse()
         assert answer.headers["connection"] == "close"
