@@ -301,3 +301,14 @@ def test_a_model_in_use_is_not_deleted(workspace: Workspace, file: Path) -> None
     workspace.services.delete("front-desk")
     workspace.models.delete(model)
     assert workspace.models.list() == []
+
+
+def test_no_service_is_added_with_a_model_that_was_just_deleted(
+    workspace: Workspace, file: Path
+) -> None:
+    model = workspace.models.register(file, "m")
+    wanted = service_of("front-desk", models=(model.id,))
+    workspace.models.delete(model)
+    with pytest.raises(errors.NotFound, match="any more"):
+        workspace.services.add(wanted)
+    assert workspace.services.list() == []

@@ -354,6 +354,7 @@ def _put_version(connection: Connection, service: str, version: Version) -> None
     there = {one.number for one in _revisions(connection, service, version.name)}
     for revision in version.revisions:
         if revision.number not in there:
+            _check_models(connection, revision.models)
             connection.execute(
                 sqlalchemy.insert(tables.service_revisions).values(
                     service=service,
@@ -364,4 +365,19 @@ def _put_version(connection: Connection, service: str, version: Version) -> None
                     runtime=revision.runtime.model_dump(mode="json"),
                     created_at=now(),
                 )
+            )
+
+
+def _check_models(connection: Connection, models: Sequence[str]) -> None:
+    """Refuse models that somebody has deleted since they were looked up."""
+    key = tables.models.c
+    for model in models:
+        name, _, number = model.rpartition(":")
+        query = sqlalchemy.select(key.id).where(key.name == name, key.version == int(number))
+        if connection.execute(query).first() is None:
+            raise errors.NotFound(
+                f"expected the model '{model}'",
+                where="this workspace",
+                got="none of that name and version any more",
+                action="`calotype model list` shows all.",
             )
