@@ -135,6 +135,7 @@ def add_version(hosted: Hosted, name: str, script: str, rules: dict[str, Any]) -
     keeping.notify(hosted.workspace, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "state"), [(FAILS, "rolled back"), (ECHO, "done")], ids=["worse", "as good"]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hosted import ECHO, Hosted, is_listening
 
 RAISES = (
@@ -102,6 +103,7 @@ def test_new_keys_count_at_once_without_a_new_process(hosted: Hosted) -> None:
     assert [one.pid for one in hosted.observe("locked").replicas] == [before]
 
 
+@pytest.mark.slow
 def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
     hosted.add("slow", SLOW)
     assert hosted.observe("slow").state == "Transitioning"

@@ -29,6 +29,7 @@ def run(data):
 """
 
 
+@pytest.mark.slow
 def test_a_scikit_learn_model_needs_no_script(hosted: Hosted, tmp_path: Path) -> None:
     skops_io = pytest.importorskip("skops.io")
     from sklearn.linear_model import Ridge

@@ -177,6 +177,8 @@ class Keeper:
             await self._door.stop()
             _end_standby(self._layout)
             self._layout.keeper_socket.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else has a socket there
+                self._layout.sockets.rmdir()
 
     # Commands
 
