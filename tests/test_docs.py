@@ -196,7 +196,8 @@ def _default(value: object) -> str:
 
 
 def numbered(error: type[errors.CalotypeError]) -> set[type[errors.CalotypeError]]:
-    found = {error} if "number" in vars(error) else set()
+    is_ours = error.__module__ == errors.__name__  # the SDK has old names for the same errors
+    found = {error} if is_ours and "number" in vars(error) else set()
     return found.union(*(numbered(one) for one in error.__subclasses__()))
 
 

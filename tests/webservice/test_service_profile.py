@@ -33,9 +33,11 @@ def run(raw_data):
 @pytest.fixture
 def workspace(tmp_path: Path) -> Generator[Workspace]:
     made = Workspace.create("test", tmp_path)
+    before = set(psutil.Process().children(recursive=True))
     yield made
     made.close()
-    assert not [one for one in psutil.Process().children(recursive=True) if one.is_running()]
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not [one for one in left if one.is_running()]
 
 
 def script(folder: Path, text: str = SLOW) -> InferenceConfig:
