@@ -54,16 +54,14 @@ def metrics(
     since = until - timedelta(hours=hours)
     folder = Layout.of(workspace.place).history(name)
     minutes = history.read(folder, since=since, version=version)
-    if not minutes:
-        is_on = any(one.wanted.runtime.telemetry for one in service.versions)
-        switch = f"Run: calotype service update -n {name} --enable-app-insights"
+    if not minutes and not any(one.wanted.runtime.telemetry for one in service.versions):
         raise errors.NotFound(
             "expected a history of requests",
             where=f"service '{name}', last {hours} h",
-            got="none" if is_on else "a service without telemetry",
-            action="Call it, and ask again after a minute." if is_on else switch,
+            got="a service without telemetry",
+            action=f"Run: calotype service update -n {name} --enable-app-insights",
         )
-    if out is not None:
+    if out is not None and minutes:
         from calotype.webservice.metrics_page import render
 
         page = render(name, minutes, since=since, until=until)
@@ -71,7 +69,7 @@ def metrics(
     document = {
         "name": name,
         "since": since.isoformat(timespec="seconds"),
-        "total": _document(history.together(minutes)),
+        "total": _document(history.together(minutes)) if minutes else None,
         "minutes": [_document(minute) for minute in minutes],
     }
     terminal.show(document, lambda console: _draw_metrics(console, minutes, out))
@@ -93,6 +91,9 @@ def _document(minute: Minute | None) -> dict[str, Any]:
 def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None) -> None:
     from calotype.hosting import history
 
+    if not minutes:
+        console.print("No minute with requests is over yet: ask again in one.")
+        return
     rows = [_row(minute, f"{minute.at:%Y-%m-%d %H:%M}") for minute in minutes[-_MOST_ROWS:]]
     whole = history.together(minutes)
     assert whole is not None
