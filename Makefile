@@ -26,6 +26,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/train.py --short
 	$(BIN)/python benchmarks/quality.py elpv --seeds 1
 	$(BIN)/python benchmarks/serve.py --short
+	$(BIN)/python benchmarks/front_door.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
