@@ -15,7 +15,7 @@ import onnx
 import pytest
 import trustme
 from click.testing import CliRunner, Result
-from hosted import Hosted, hosting
+from hosted import ECHO, Hosted, hosting
 
 from calotype.cli.main import program
 
@@ -254,6 +254,19 @@ def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) ->
     states = document(hosted, "service", "list")
     assert [(one["name"], one["state"]) for one in states] == [("failing", "Failed")]
     assert "no such weights" in calotype(hosted, "service", "get-logs", "-n", "failing").stdout
+    log = document(hosted, "service", "get-logs", "-n", "failing")["lines"]
+    assert [line for line in log if "no such weights" in line.get("message", "")]
+    assert sorted(line["time"] for line in log) == [line["time"] for line in log]
+    text = calotype(hosted, "service", "get-logs", "-n", "failing", "--log-format", "text").stdout
+    assert "\n  LookupError: no such weights" in text
+
+    # Nothing ever answered under that name: the mended script needs no --overwrite.
+    script.write_text(ECHO)
+    deploy = ["model", "deploy", "-n", "failing", "--entry-script", str(script), "-m", "weights"]
+    calotype(hosted, *deploy)
+    assert document(hosted, "service", "show", "-n", "failing")["state"] == "Healthy"
+    again = calotype(hosted, *deploy, code=1)
+    assert "--overwrite" in str(getattr(again.exception, "line", ""))
     calotype(hosted, "service", "delete", "-n", "failing")
 
 
