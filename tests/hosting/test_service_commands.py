@@ -176,8 +176,8 @@ def test_a_certificate_for_a_name_that_leads_elsewhere_is_no_hindrance(hosted: H
     onnx.save(relu(), str(model))
     told = document(
         hosted, "model", "deploy", "-n", "secured", "-m", str(model), "--compute", "instance",
-        "--auth", "key", "--ssl-enabled", "--ssl-cname", "flowers.example.org",
-        "--ssl-cert-pem-file", str(certificate), "--ssl-key-pem-file", str(key),
+        "--auth", "key", "--ssl-cname", "flowers.example.org",
+        "--tls-cert", str(certificate), "--tls-key", str(key),
     )  # fmt: skip
     assert told["scoring_uri"].startswith("https://flowers.example.org:")
     run = ["service", "run", "-n", "secured", "-d", '{"data": [[1, -2, 3]]}']

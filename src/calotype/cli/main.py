@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "dataset": ("dataset:dataset", "Register files under a name, find them again."),
     "model": ("model:model", "Import, optimise, register and deploy models."),
+    "environment": ("environment:environment", "Register what entry scripts need to run."),
     "service": ("service:service", "Call, change and look after services; write clients."),
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),

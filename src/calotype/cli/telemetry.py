@@ -98,7 +98,9 @@ def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None)
     whole = history.together(minutes)
     assert whole is not None
     columns = ["minute (UTC)", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
-    table(console, columns, [*rows, _row(whole, f"all {len(minutes)} of them")])
+    if len(minutes) > 1:
+        rows.append(_row(whole, f"all {len(minutes)}"))
+    table(console, columns, rows, less=("mean ms", "P99", "refused"))
     if out is not None:
         facts(console, [("page", (out / "metrics.html").absolute())])
 
