@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,8 +80,12 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     assert "as model weights:1" in told.stderr
     assert "diabetes: Healthy" in told.stderr
     assert "get-keys -n diabetes" in told.stdout
+    # A script that describes nothing has no example to be sent.
     line = told.stdout.split("Call it with\n")[1].strip()
-    assert line.startswith('curl -H "Authorization: Bearer $(calotype service get-keys')
+    assert line == "calotype service run -n diabetes -d '…'"
+    steps = [line for line in told.stderr.splitlines() if line.startswith("diabetes: ")]
+    assert steps[0] == "diabetes: Transitioning"
+    assert steps[-1] == "diabetes: Healthy"
 
     shown = document(hosted, "service", "show", "-n", "diabetes")
     assert shown["state"] == "Healthy"
@@ -147,8 +152,7 @@ def test_the_line_to_call_it_works_as_it_stands(hosted: Hosted) -> None:
         f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m calotype -w {hosted.folder} "$@"\n'
     )
     ours.chmod(0o755)
-    line = told["call_it_with"]
-    (folder / "body.json").write_text('{"data": 7}')  # it takes anything: we have no example
+    line = told["call_it_with"].replace("…", '{"data": 7}')  # it takes anything
     answered = subprocess.run(
         ["sh", "-c", line],
         cwd=folder,
@@ -270,6 +274,37 @@ def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) ->
     calotype(hosted, "service", "delete", "-n", "failing")
 
 
+def test_an_interrupted_deployment_goes_on_and_says_so(hosted: Hosted) -> None:
+    script = hosted.folder / "slow" / "score.py"
+    script.parent.mkdir()
+    gate = hosted.folder / "gate"
+    script.write_text(
+        "import os, time\ndef init():\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
+        "def run(data): return 1\n"
+    )
+    command = [sys.executable, "-m", "calotype", "-w", str(hosted.folder), "model", "deploy"]
+    with subprocess.Popen(
+        [*command, "-n", "slow", "--entry-script", str(script), "-m", "weights"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+    ) as deploying:
+        assert deploying.stderr is not None
+        for line in deploying.stderr:
+            if "starting" in line:
+                break
+        deploying.send_signal(signal.SIGINT)
+        said = deploying.stderr.read()
+        assert deploying.wait(30) == 130
+    assert "Interrupted. It goes on in the background" in said
+    assert "`calotype service show -n slow`" in said
+    assert "`calotype service delete -n slow` deletes it" in said
+    gate.touch()
+    hosted.until_state("slow", "Healthy")
+    calotype(hosted, "service", "delete", "-n", "slow")
+
+
 def test_filters_of_list_go_together(hosted: Hosted) -> None:
     model = str(hosted.folder / "ridge.onnx")
     Path(model).write_bytes(b"1")
@@ -331,6 +366,12 @@ def test_versions_of_a_cluster_service_share_its_traffic(hosted: Hosted) -> None
     calotype(hosted, "service", "canary", "-n", "shared", "--version", "blue", "--step-s", "900")
     blue = document(hosted, "service", "versions", "-n", "shared")[0]
     assert (blue["traffic_percent"], blue["rollout"]["state"]) == (10, "in progress")
+    assert blue["rollout"]["rules"]["max_error_rate_increase"] == 0.02
+    table = calotype(hosted, "service", "versions", "-n", "shared").stdout
+    assert "problem" not in table
+    assert "blue  Roll-out: in progress" in table
+    help = " ".join(calotype(hosted, "service", "canary", "--help").stdout.split())
+    assert "[default: 0.02]" in help
     calotype(hosted, "service", "rollback", "-n", "shared")
     blue = document(hosted, "service", "versions", "-n", "shared")[0]
     assert (blue["traffic_percent"], blue["rollout"]) == (0, {})

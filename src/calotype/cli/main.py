@@ -99,15 +99,13 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line for each way to end
     try:
-        program.main(args=arguments, prog_name="calotype", standalone_mode=False)
+        ended = program.main(args=arguments, prog_name="calotype", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return 130
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -124,7 +122,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line for each way 
             action="This is a defect of Calotype: run again with -v and report the trace.",
         )
         return _fail(unexpected, cause=error)
-    return 0
+    return ended if isinstance(ended, int) else 0  # the code of click's Exit, or a command's None
 
 
 def _fail(error: errors.CalotypeError, *, cause: BaseException) -> int:

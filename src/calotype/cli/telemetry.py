@@ -165,14 +165,17 @@ def _draw_drift(console: Console, found: Drift, out: Path | None) -> None:
         ]
         for shift in found.classes[:_MOST_CLASSES]
     ]
-    table(console, columns, rows)
+    if found.is_own_reference:  # every class would be compared with itself
+        columns, rows = columns[:3], [row[:3] for row in rows]
+    table(console, columns, rows, less=("p-value", "points"))
     said = [
         ("verdict", verdict(found)),
         ("model", found.model),
         ("requests", f"{found.requests:,} {days_text(len(found.days))}"),
-        ("stability index", f"{found.total.psi:.3f} (0.1: something, 0.25: much has changed)"),
-        ("p-value", p_value_text(found.total.p_value)),
     ]
+    if not found.is_own_reference:
+        index = f"{found.total.psi:.3f} (0.1: something, 0.25: much has changed)"
+        said += [("stability index", index), ("p-value", p_value_text(found.total.p_value))]
     if found.novelty is not None:
         novel = found.novelty.novel / found.novelty.images
         said.append(("novel images", f"{novel:.1%} of {found.novelty.images}; 5.0% expected"))
