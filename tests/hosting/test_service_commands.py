@@ -81,11 +81,9 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     assert "diabetes: Healthy" in told.stderr
     assert "get-keys -n diabetes" in told.stdout
     # A script that describes nothing has no example to be sent.
-    line = told.stdout.split("Call it with\n")[1].strip()
-    assert line == "calotype service run -n diabetes -d '…'"
+    assert told.stdout.endswith("Call it with\n  calotype service run -n diabetes -d '…'\n")
     steps = [line for line in told.stderr.splitlines() if line.startswith("diabetes: ")]
-    assert steps[0] == "diabetes: Transitioning"
-    assert steps[-1] == "diabetes: Healthy"
+    assert (steps[0], steps[-1]) == ("diabetes: Transitioning", "diabetes: Healthy")
 
     shown = document(hosted, "service", "show", "-n", "diabetes")
     assert shown["state"] == "Healthy"
@@ -93,8 +91,7 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     assert shown["swagger_uri"].endswith("/swagger.json")
     assert shown["models"] == ["weights:1"]
     table = calotype(hosted, "service", "show", "-n", "diabetes").stdout
-    assert shown["scoring_uri"] in table
-    assert shown["swagger_uri"] in table
+    assert all(shown[uri] in table for uri in ("scoring_uri", "swagger_uri"))
 
     said = calotype(hosted, "service", "run", "-n", "diabetes", "-d", '{"data": 3}').stdout
     assert json.loads(said) == {"said": 3, "version": 1}

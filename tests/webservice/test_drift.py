@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from calotype import errors
 from calotype.cli.main import program
-from calotype.hosting.layout import Layout
 from calotype.hosting.history import Minute
+from calotype.hosting.layout import Layout
 from calotype.models.validation_predictions import ValidationPredictions
 from calotype.serving.collected_rows import PREDICTION_COLUMNS
 from calotype.serving.collection import append_rows
@@ -150,6 +150,9 @@ def test_the_page_is_whole_and_names_are_escaped() -> None:
 
 
 def service_of(workspace: Workspace, *, collects: bool = False) -> Service:
+    weights = workspace.place.root.parent / "weights.bin"
+    weights.write_bytes(b"weights")
+    workspace.models.register(weights, "pets")
     revision = Revision(1, ("pets:1",), Inference(), RuntimeSettings(collect_model_data=collects))
     version = Version("default", 100, True, True, 1, 1, "Healthy", None, (revision,))
     made = Service(
@@ -303,7 +306,7 @@ def test_steps_of_a_chart_cover_the_time() -> None:
 
 
 def minute(at: datetime, requests: int) -> Minute:
-    buckets = np.zeros(len(BUCKETS_MS), dtype=int).tolist()
+    buckets = [0] * (len(BUCKETS_MS) + 1)
     buckets[3] = requests
     return Minute(at, requests, 0, 0, 2.0 * requests, tuple(buckets))
 

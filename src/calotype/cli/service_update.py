@@ -18,8 +18,8 @@ from calotype.cli.deploy_options import (
 )
 from calotype.cli.deployment_progress import wait_for
 from calotype.cli.inference import inference_of, models_of
-from calotype.cli.options import PATH
 from calotype.cli.machine_notes import warn_of_replicas
+from calotype.cli.options import PATH
 from calotype.cli.service_option import management, name_option, pairs
 from calotype.cli.service_show import observed, show_service
 from calotype.cli.terminal import Terminal, command, examples

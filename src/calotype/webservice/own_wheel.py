@@ -13,7 +13,9 @@ from typing import Final
 import calotype
 
 _NAME: Final = "calotype"
-_WHEEL: Final = "Wheel-Version: 1.0\nGenerator: calotype\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+_WHEEL: Final = (
+    "Wheel-Version: 1.0\nGenerator: calotype\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+)
 
 
 def is_from_index() -> bool:
