@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import onnx
 import pytest
 import trustme
 from click.testing import CliRunner, Result
-from hosted import Hosted, hosting
+from hosted import ECHO, Hosted, hosting
 
 from calotype.cli.main import program
 
@@ -79,8 +80,10 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     assert "as model weights:1" in told.stderr
     assert "diabetes: Healthy" in told.stderr
     assert "get-keys -n diabetes" in told.stdout
-    line = told.stdout.split("Call it with\n")[1].strip()
-    assert line.startswith('curl -H "Authorization: Bearer $(calotype service get-keys')
+    # A script that describes nothing has no example to be sent.
+    assert told.stdout.endswith("Call it with\n  calotype service run -n diabetes -d '…'\n")
+    steps = [line for line in told.stderr.splitlines() if line.startswith("diabetes: ")]
+    assert (steps[0], steps[-1]) == ("diabetes: Transitioning", "diabetes: Healthy")
 
     shown = document(hosted, "service", "show", "-n", "diabetes")
     assert shown["state"] == "Healthy"
@@ -88,8 +91,7 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     assert shown["swagger_uri"].endswith("/swagger.json")
     assert shown["models"] == ["weights:1"]
     table = calotype(hosted, "service", "show", "-n", "diabetes").stdout
-    assert shown["scoring_uri"] in table
-    assert shown["swagger_uri"] in table
+    assert all(shown[uri] in table for uri in ("scoring_uri", "swagger_uri"))
 
     said = calotype(hosted, "service", "run", "-n", "diabetes", "-d", '{"data": 3}').stdout
     assert json.loads(said) == {"said": 3, "version": 1}
@@ -147,8 +149,7 @@ def test_the_line_to_call_it_works_as_it_stands(hosted: Hosted) -> None:
         f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m calotype -w {hosted.folder} "$@"\n'
     )
     ours.chmod(0o755)
-    line = told["call_it_with"]
-    (folder / "body.json").write_text('{"data": 7}')  # it takes anything: we have no example
+    line = told["call_it_with"].replace("…", '{"data": 7}')  # it takes anything
     answered = subprocess.run(
         ["sh", "-c", line],
         cwd=folder,
@@ -176,8 +177,8 @@ def test_a_certificate_for_a_name_that_leads_elsewhere_is_no_hindrance(hosted: H
     onnx.save(relu(), str(model))
     told = document(
         hosted, "model", "deploy", "-n", "secured", "-m", str(model), "--compute", "instance",
-        "--auth", "key", "--ssl-enabled", "--ssl-cname", "flowers.example.org",
-        "--ssl-cert-pem-file", str(certificate), "--ssl-key-pem-file", str(key),
+        "--auth", "key", "--ssl-cname", "flowers.example.org",
+        "--tls-cert", str(certificate), "--tls-key", str(key),
     )  # fmt: skip
     assert told["scoring_uri"].startswith("https://flowers.example.org:")
     run = ["service", "run", "-n", "secured", "-d", '{"data": [[1, -2, 3]]}']
@@ -254,7 +255,51 @@ def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) ->
     states = document(hosted, "service", "list")
     assert [(one["name"], one["state"]) for one in states] == [("failing", "Failed")]
     assert "no such weights" in calotype(hosted, "service", "get-logs", "-n", "failing").stdout
+    log = document(hosted, "service", "get-logs", "-n", "failing")["lines"]
+    assert [line for line in log if "no such weights" in line.get("message", "")]
+    assert sorted(line["time"] for line in log) == [line["time"] for line in log]
+    text = calotype(hosted, "service", "get-logs", "-n", "failing", "--log-format", "text").stdout
+    assert "\n  LookupError: no such weights" in text
+
+    # Nothing ever answered under that name: the mended script needs no --overwrite.
+    script.write_text(ECHO)
+    deploy = ["model", "deploy", "-n", "failing", "--entry-script", str(script), "-m", "weights"]
+    calotype(hosted, *deploy)
+    assert document(hosted, "service", "show", "-n", "failing")["state"] == "Healthy"
+    again = calotype(hosted, *deploy, code=1)
+    assert "--overwrite" in str(getattr(again.exception, "line", ""))
     calotype(hosted, "service", "delete", "-n", "failing")
+
+
+def test_an_interrupted_deployment_goes_on_and_says_so(hosted: Hosted) -> None:
+    script = hosted.folder / "slow" / "score.py"
+    script.parent.mkdir()
+    gate = hosted.folder / "gate"
+    script.write_text(
+        "import os, time\ndef init():\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
+        "def run(data): return 1\n"
+    )
+    command = [sys.executable, "-m", "calotype", "-w", str(hosted.folder), "model", "deploy"]
+    with subprocess.Popen(
+        [*command, "-n", "slow", "--entry-script", str(script), "-m", "weights"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+    ) as deploying:
+        assert deploying.stderr is not None
+        for line in deploying.stderr:
+            if "starting" in line:
+                break
+        deploying.send_signal(signal.SIGINT)
+        said = deploying.stderr.read()
+        assert deploying.wait(30) == 130
+    assert "Interrupted. It goes on in the background" in said
+    assert "`calotype service show -n slow`" in said
+    assert "`calotype service delete -n slow` deletes it" in said
+    gate.touch()
+    hosted.until_state("slow", "Healthy")
+    calotype(hosted, "service", "delete", "-n", "slow")
 
 
 def test_filters_of_list_go_together(hosted: Hosted) -> None:
@@ -318,6 +363,12 @@ def test_versions_of_a_cluster_service_share_its_traffic(hosted: Hosted) -> None
     calotype(hosted, "service", "canary", "-n", "shared", "--version", "blue", "--step-s", "900")
     blue = document(hosted, "service", "versions", "-n", "shared")[0]
     assert (blue["traffic_percent"], blue["rollout"]["state"]) == (10, "in progress")
+    assert blue["rollout"]["rules"]["max_error_rate_increase"] == 0.02
+    table = calotype(hosted, "service", "versions", "-n", "shared").stdout
+    assert "problem" not in table
+    assert "blue  Roll-out: in progress" in table
+    help = " ".join(calotype(hosted, "service", "canary", "--help").stdout.split())
+    assert "[default: 0.02]" in help
     calotype(hosted, "service", "rollback", "-n", "shared")
     blue = document(hosted, "service", "versions", "-n", "shared")[0]
     assert (blue["traffic_percent"], blue["rollout"]) == (0, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,12 @@ from click.testing import CliRunner
 
 from calotype import errors
 from calotype.cli.main import program
+from calotype.hosting.history import Minute
 from calotype.hosting.layout import Layout
 from calotype.models.validation_predictions import ValidationPredictions
 from calotype.serving.collected_rows import PREDICTION_COLUMNS
 from calotype.serving.collection import append_rows
+from calotype.serving.metrics import BUCKETS_MS
 from calotype.webservice import drift_statistics, metrics_page
 from calotype.webservice.collected import CollectedDay, models_of, read_days
 from calotype.webservice.drift import drift_of, measure
@@ -147,6 +150,9 @@ def test_the_page_is_whole_and_names_are_escaped() -> None:
 
 
 def service_of(workspace: Workspace, *, collects: bool = False) -> Service:
+    weights = workspace.place.root.parent / "weights.bin"
+    weights.write_bytes(b"weights")
+    workspace.models.register(weights, "pets")
     revision = Revision(1, ("pets:1",), Inference(), RuntimeSettings(collect_model_data=collects))
     version = Version("default", 100, True, True, 1, 1, "Healthy", None, (revision,))
     made = Service(
@@ -190,6 +196,20 @@ def test_without_a_reference_the_first_day_is_one(workspace: Workspace) -> None:
     assert found.judgement == "drift"
     assert found.grown[0].name == "dog"
     assert "the first day" in found.reference_is
+
+
+def test_a_first_day_alone_is_compared_with_nothing(workspace: Workspace) -> None:
+    service_of(workspace)
+    collected(workspace, 0, *["cat"] * 100, *["dog"] * 100)
+    found = measure(workspace, "pets")
+    assert found.judgement == "no reference"
+    assert verdict(found).startswith("There is nothing to compare with yet")
+    assert (found.document["psi"], found.document["p_value"]) == (None, None)
+    assert 'class="verdict no-reference"' in render(found)
+    code, text = run(workspace, "drift", "-n", "pets")
+    assert code == 0
+    assert "nothing to compare with yet" in " ".join(text.split())
+    assert "stability" not in text
 
 
 def run(workspace: Workspace, *arguments: str) -> tuple[int, str]:
@@ -255,7 +275,6 @@ def test_a_service_that_collects_nothing_is_told_how_to(workspace: Workspace) ->
 def test_metrics_are_shown_and_drawn(workspace: Workspace, tmp_path: Path) -> None:
     from calotype.hosting.history import COLUMNS
     from calotype.serving.daily_tables import append_lines
-    from calotype.serving.metrics import BUCKETS_MS
 
     service_of(workspace)
     code, text = run(workspace, "metrics", "-n", "pets")
@@ -270,7 +289,7 @@ def test_metrics_are_shown_and_drawn(workspace: Workspace, tmp_path: Path) -> No
         append_lines([folder / f"{at:%Y-%m-%d}.csv"], COLUMNS, ",".join(map(str, line)) + "\n")
     code, text = run(workspace, "metrics", "-n", "pets", "--out", str(tmp_path / "out"))
     assert code == 0, text
-    assert "all 60 of them" in text
+    assert "all 60 " in text
     assert "Metrics of pets" in (tmp_path / "out" / "metrics.html").read_text()
     code, text = run(workspace, "metrics", "-n", "pets", "-o", "json")
     document = json.loads(text)
@@ -284,3 +303,23 @@ def test_steps_of_a_chart_cover_the_time() -> None:
     steps = metrics_page.steps_of([], since=since, until=since + timedelta(hours=24))
     assert len(steps) <= 121
     assert {step.minutes for step in steps} == {12}
+
+
+def minute(at: datetime, requests: int) -> Minute:
+    buckets = [0] * (len(BUCKETS_MS) + 1)
+    buckets[3] = requests
+    return Minute(at, requests, 0, 0, 2.0 * requests, tuple(buckets))
+
+
+def test_charts_cover_what_happened_with_dots_where_no_line_is() -> None:
+    first = datetime(2026, 1, 1, 10, 0, tzinfo=UTC)
+    minutes = [minute(first, 5), minute(first + timedelta(minutes=20), 7)]
+    until = first + timedelta(minutes=21)
+    page = metrics_page.render("pets", minutes, since=until - timedelta(hours=24), until=until)
+    assert "Each place stands for 1 minute." in page
+    assert page.count("<title>P50, 01 Jan 10:00") == page.count("<title>P50, 01 Jan 10:20") == 1
+    requests = page.split("Failures:")[0].split("Requests: A minute")[1]
+    ticks = re.findall(r'class="tick end"[^>]*>([^<]*)<', requests)
+    assert ticks[0] == "0"
+    assert all(tick.isdecimal() for tick in ticks)
+    assert "2026-01-01 09:55 to 2026-01-01 10:21 UTC" in page

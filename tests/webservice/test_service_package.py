@@ -117,12 +117,15 @@ def ask(
 def test_an_image_model_is_served_as_the_dockerfile_says(
     workspace: Workspace, colours: Model, photos: Path, tmp_path: Path
 ) -> None:
-    said = ["-m", colours.id, "--out", tmp_path / "package", "--wheel", wheel(tmp_path / "built")]
+    said = ["-m", colours.id, "--out", tmp_path / "package"]
     done = CliRunner(catch_exceptions=False).invoke(
         program, ["-o", "json", "model", "package", *map(str, said), "-w", str(tmp_path)]
     )
     document = json.loads(done.stdout)
     assert document["name"] == "my-colours"
+    # No index has the wheel of a source tree, and yet the steps below find it.
+    assert document["wheels"] == [f"calotype-{__version__}-py3-none-any.whl"]
+    assert "was not installed from an index" in done.stderr
     container = Container(tmp_path / "root")
     container.build(tmp_path / "package")
     assert container.said("FROM") == "python:3.11-slim"
@@ -142,6 +145,18 @@ def test_an_image_model_is_served_as_the_dockerfile_says(
     assert subprocess.run(
         container.health(port), env=container.environment, check=False, stderr=subprocess.DEVNULL
     ).returncode == 1  # fmt: skip
+
+
+def test_a_wheel_of_calotype_that_is_given_goes_before_its_own(
+    workspace: Workspace, colours: Model, tmp_path: Path
+) -> None:
+    given = tmp_path / "calotype-9.9-py3-none-any.whl"
+    given.write_bytes(b"a wheel")
+    said = ["-m", colours.id, "--out", str(tmp_path / "package"), "--wheel", str(given)]
+    done = CliRunner(catch_exceptions=False).invoke(
+        program, ["-o", "json", "model", "package", *said, "-w", str(tmp_path)]
+    )
+    assert json.loads(done.stdout)["wheels"] == [given.name]
 
 
 def test_a_script_is_served_with_its_models_variables_and_neighbours(

@@ -11,7 +11,7 @@ from calotype import errors
 from calotype.cli.completion import complete_services
 from calotype.cli.options import PATH, parameter_options
 from calotype.cli.service_option import name_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 from calotype.hosting.batch.settings import BatchSettings
 
@@ -75,10 +75,11 @@ def submit(
 def jobs(terminal: Terminal, name: str | None) -> None:
     """List batch jobs, newest first."""
     found = _jobs().list(name)
-    rows = [(one.id, one.service, one.state, _done(one), one.created_at[:19]) for one in found]
+    rows = [(one.id, one.service, one.state, _done(one), moment(one.created_at)) for one in found]
     columns = ("job", "service", "state", "done", "submitted")
     terminal.show(
-        [one.to_document() for one in found], lambda console: table(console, columns, rows)
+        [one.to_document() for one in found],
+        lambda console: table(console, columns, rows, less=("service", "submitted")),
     )
 
 

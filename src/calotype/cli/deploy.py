@@ -20,6 +20,7 @@ from calotype.cli.deploy_options import (
 )
 from calotype.cli.deployment_progress import wait_for
 from calotype.cli.inference import are_paths, inference_of, models_of, told
+from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.options import PATH
 from calotype.cli.service_option import pairs
 from calotype.cli.service_show import document_of
@@ -157,6 +158,7 @@ def deploy(
     )
     management = Management(workspace)
     service = management.deploy(request)
+    warn_of_replicas(terminal, service)
     observation = None
     if request.target != "batch":
         if not no_wait:
@@ -259,7 +261,7 @@ def _curl(management: Management, service: Service, uri: str, *, is_ready: bool)
         parts.append(f"--cacert {shlex.quote(service.access.tls_certificate)}")
     if service.access.cname:  # its name may lead here only later, or from elsewhere
         parts.append(f"--resolve {service.access.cname}:{service.access.port}:127.0.0.1")
-    body = "@body.json"
+    body = ""
     if is_ready:
         from calotype.clients.described import describe
 
@@ -272,6 +274,8 @@ def _curl(management: Management, service: Service, uri: str, *, is_ready: bool)
             return " ".join([*parts, uri])
         # A script that describes nothing takes any JSON: an empty object would be no example.
         text = json.dumps(described.example) if described and described.example else ""
-        body = text if 0 < len(text) <= _MOST_EXAMPLE_CHARACTERS else body
+        body = text if 0 < len(text) <= _MOST_EXAMPLE_CHARACTERS else ""
+    if not body:  # our own program finds address and credential, and any JSON may be what it takes
+        return f"calotype service run -n {service.name} -d '…'"
     parts += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
     return " ".join([*parts, uri])

@@ -58,9 +58,14 @@ _ACCESS: Final[Sequence[tuple[str, tuple[str, ...], Any, str]]] = (
     ("port", ("--port",), int, "Of its own, on local and instance.  [default: a free one]"),
     ("host", ("--host",), str, "Address to listen on, on local and instance."),
     ("cors_origins", ("--cors-origins",), _WORDS, "Origins whose pages may call it; * for all."),
-    ("ssl_enabled", ("--ssl-enabled",), bool, "TLS, with the three below; on instance."),
-    ("ssl_cert_pem_file", ("--ssl-cert-pem-file",), _FILE, "Certificate with its chain."),
-    ("ssl_key_pem_file", ("--ssl-key-pem-file",), _FILE, "Its private key."),
+    ("ssl_enabled", ("--ssl-enabled",), bool, "TLS, on instance; --tls-cert says it too."),
+    (
+        "ssl_cert_pem_file",
+        ("--tls-cert", "--ssl-cert-pem-file"),
+        _FILE,
+        "Certificate of an instance with its chain, PEM.",
+    ),
+    ("ssl_key_pem_file", ("--tls-key", "--ssl-key-pem-file"), _FILE, "Its private key, PEM."),
     ("ssl_cname", ("--ssl-cname",), str, "Host name in its URIs."),
 )
 _NAMES: Final = tuple(name for name, *_ in (*_RUNTIME, *_ACCESS))
@@ -152,6 +157,8 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
     """Take what was said of the runtime and access options, by the names of the SDK."""
     said = {name: options.pop(name, None) for name in _NAMES}
     values = {name: value for name, value in said.items() if value is not None}
+    if "ssl_cert_pem_file" in values:
+        values.setdefault("ssl_enabled", True)
     if isinstance(origins := values.get("cors_origins"), str):
         values["cors_origins"] = [one.strip() for one in origins.split(",") if one.strip()]
     return values | _auth(options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,6 +11,8 @@ from calotype.cli.terminal import Terminal
 if TYPE_CHECKING:
     from calotype.hosting.keeping import Observation
     from calotype.hosting.management import Management
+
+INTERRUPTED: Final = 130
 
 
 def wait_for(
@@ -29,8 +31,10 @@ def wait_for(
     from calotype.hosting.management.waiting import DeploymentFailed
 
     said: set[str] = set()
+    last: list[Observation] = []
 
     def tell(observation: Observation) -> None:
+        last[:] = [observation]
         for line in _steps(name, observation):
             if line not in said:
                 said.add(line)
@@ -38,19 +42,35 @@ def wait_for(
 
     try:
         return management.wait(name, on_change=tell, timeout_s=timeout_s, version=version)
+    except KeyboardInterrupt:
+        click.echo(_goes_on(name, last[-1] if last else None), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     except DeploymentFailed as failure:
         if failure.details:
             click.echo(failure.details, err=True)
         raise
 
 
+def _goes_on(name: str, observation: Observation | None) -> str:
+    versions = observation.versions.values() if observation else ()
+    has_served = any(one.serving_revision is not None for one in versions)
+    undo = f"`calotype service {'rollback' if has_served else 'delete'} -n {name}`"
+    return (
+        f"Interrupted. It goes on in the background: `calotype service show -n {name}` shows how "
+        f"far it is, {undo} {'takes it back' if has_served else 'deletes it'}."
+    )
+
+
 def _steps(name: str, observation: Observation) -> list[str]:
-    lines = [f"{name}: {observation.state}"]
+    """Return what there is to tell, in the order in which it happens: Healthy comes last."""
+    state = [f"{name}: {observation.state}"]
+    wanted = {version: seen.wanted_revision for version, seen in observation.versions.items()}
+    lines = [
+        f"{name}: replica {one.replica} of {one.version}, revision {one.revision}: {one.state}"
+        for one in observation.replicas
+        if one.revision == wanted.get(one.version, one.revision)
+    ]
     for version, seen in observation.versions.items():
         if seen.serving_revision is not None and seen.serving_revision == seen.wanted_revision:
             lines.append(f"{name}: {version} serves revision {seen.serving_revision}")
-    lines += [
-        f"{name}: replica {one.replica} of {one.version}, revision {one.revision}: {one.state}"
-        for one in observation.replicas
-    ]
-    return lines
+    return [*lines, *state] if observation.state == "Healthy" else [*state, *lines]

@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure scored images against their labels."),
     "dataset": ("dataset:dataset", "Register files under a name, find them again."),
     "model": ("model:model", "Import, optimise, register and deploy models."),
+    "environment": ("environment:environment", "Register what entry scripts need to run."),
     "service": ("service:service", "Call, change and look after services; write clients."),
     "workspace": ("workspace:workspace", "Make, show, check and clean a workspace."),
     "module": ("module:module", "List the modules with their ports and parameters."),
@@ -98,15 +99,13 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line for each way to end
     try:
-        program.main(args=arguments, prog_name="calotype", standalone_mode=False)
+        ended = program.main(args=arguments, prog_name="calotype", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return 130
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -123,7 +122,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one line for each way 
             action="This is a defect of Calotype: run again with -v and report the trace.",
         )
         return _fail(unexpected, cause=error)
-    return 0
+    return ended if isinstance(ended, int) else 0  # the code of click's Exit, or a command's None
 
 
 def _fail(error: errors.CalotypeError, *, cause: BaseException) -> int:

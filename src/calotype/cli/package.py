@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     "wheels",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A wheel that is in no index, such as Calotype's own; repeatable.",
+    help="A wheel that is in no index; repeatable. Calotype's own is made when it runs from "
+    "source.",
 )
 def package(
     terminal: Terminal,
@@ -75,24 +77,27 @@ def package(
         environment=environment,
         is_local=False,
     )
-    content = write_package(
-        workspace,
-        models_of(terminal, workspace, models),
-        inference or Inference(),
-        out,
-        name=name,
-        workers=workers,
-        allow_pickle=allow_pickle,
-        wheels=wheels,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        content = write_package(
+            workspace,
+            models_of(terminal, workspace, models),
+            inference or Inference(),
+            out,
+            name=name,
+            workers=workers,
+            allow_pickle=allow_pickle,
+            wheels=(*wheels, *_own_wheel(terminal, wheels, Path(folder))),
+        )
     for note in package_files.notes(content.environment):
         terminal.progress.say(f"note: {note}")
+    carried = sorted(path.name for path in (out / package_files.WHEELS).glob("*.whl"))
     document = {
         "path": str(out),
         "name": content.name,
         "models": list(content.models),
         "command": content.command,
         "files": sorted(path.name for path in out.iterdir()),
+        "wheels": carried,
     }
 
     def render(console: Console) -> None:
@@ -100,6 +105,7 @@ def package(
             ("package", out),
             ("models", ", ".join(content.models) or "none"),
             ("files", ", ".join(document["files"])),
+            *([("wheels", ", ".join(carried))] if carried else []),
             ("build it with", f"docker build -t {content.name} {out}"),
             ("run it with", f"docker run -p {package_files.PORT}:{package_files.PORT} "
              f"{content.name}"),
@@ -107,3 +113,23 @@ def package(
         facts(console, rows)
 
     terminal.show(document, render)
+
+
+def _own_wheel(terminal: Terminal, given: tuple[Path, ...], folder: Path) -> list[Path]:
+    """Return a wheel of this Calotype, unless an index has it or one was given."""
+    from calotype.webservice import own_wheel
+
+    if own_wheel.is_among(given) or own_wheel.is_from_index():
+        return []
+    made = own_wheel.write(folder)
+    if made is None:
+        terminal.progress.say(
+            "note: this Calotype was not installed from an index, where `docker build` will look "
+            "for it: give its wheel with --wheel FILE (`pip wheel --no-deps` makes one)."
+        )
+        return []
+    terminal.progress.say(
+        f"note: this Calotype was not installed from an index: its wheel, {made.name}, goes into "
+        "the package."
+    )
+    return [made]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calotype import errors
+from calotype.cli.log_display import Shown, document_of, in_order, text_of
 from calotype.cli.service_option import management, name_option
 from calotype.cli.terminal import Terminal, command, examples
 
@@ -37,31 +38,51 @@ _MOST_LINES = 5000
 @click.option("--init", is_flag=True, help="Only what was logged until each replica was ready.")
 @click.option("--follow", is_flag=True, help="Go on printing until Ctrl-C.")
 @click.option("--version", help="Of one version only.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "text"]),
+    default="auto",
+    show_default=True,
+    help="json: as it is stored; auto: text in a terminal.",
+)
 def get_logs(
-    terminal: Terminal, name: str, num_lines: int, init: bool, follow: bool, version: str | None
+    terminal: Terminal,
+    name: str,
+    num_lines: int,
+    init: bool,
+    follow: bool,
+    version: str | None,
+    log_format: Shown,
 ) -> None:
     """Print the log of a service, during its deployment and afterwards."""
     if follow and (init or terminal.output == "json"):
         raise click.UsageError("--follow excludes --init and -o json.")
     source = management()
     most = max(num_lines, _MOST_LINES) if follow else num_lines
-    lines = source.logs(name, num_lines=most, init=init, version=version).splitlines()
-    shown = lines[-num_lines:]
-    document = {"name": name, "lines": shown}
-    terminal.show(document, lambda _: click.echo("".join(f"{line}\n" for line in shown), nl=False))
+    lines = _lines(source.logs(name, num_lines=most, init=init, version=version))
+    shown = in_order(lines)[-num_lines:]
+    document = {"name": name, "lines": document_of(shown)}
+    terminal.show(document, lambda _: click.echo(text_of(shown, log_format), nl=False))
     if follow:
-        _follow(source, name, version, lines)
+        _follow(source, name, version, lines, log_format)
 
 
-def _follow(source: Management, name: str, version: str | None, seen: list[str]) -> None:
+def _lines(text: str) -> list[str]:
+    """Split at line ends alone; `splitlines` would also split at what a message may contain."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _follow(
+    source: Management, name: str, version: str | None, seen: list[str], log_format: Shown
+) -> None:
     while True:
         time.sleep(_LOOK_EVERY_S)
         try:
-            now = source.logs(name, num_lines=_MOST_LINES, version=version).splitlines()
+            now = _lines(source.logs(name, num_lines=_MOST_LINES, version=version))
         except errors.NotFound:  # it was deleted
             return
-        for line in _new(seen, now):
-            click.echo(line)
+        if came := in_order(_new(seen, now)):
+            click.echo(text_of(came, log_format), nl=False)
         seen = now
 
 

@@ -8,7 +8,7 @@ import click
 
 from calotype.cli.completion import complete_models
 from calotype.cli.service_option import management, name_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def list_(
             )
             for one in documents
         ]
-        table(console, ["name", "target", "state", "models", "auth", "scoring URI"], rows)
+        columns = ["name", "target", "state", "models", "auth", "scoring URI"]
+        table(console, columns, rows, address="scoring URI", less=("auth", "target"))
 
     terminal.show(documents, render)
 
@@ -172,8 +173,8 @@ def _render(console: Console, document: dict[str, Any]) -> None:
         ("models", ", ".join(document["models"]) or "none"),
         *([("description", document["description"])] if document["description"] else []),
         *((key, _pairs(document[key])) for key in ("tags", "properties") if document[key]),
-        ("created", f"{document['created_at'][:19]} by {document['created_by']}"),
-        ("updated", document["updated_at"][:19]),
+        ("created", f"{moment(document['created_at'])} by {document['created_by']}"),
+        ("updated", moment(document["updated_at"])),
     ]
     facts(console, rows)
     render_versions(console, document)
@@ -191,7 +192,7 @@ def _render(console: Console, document: dict[str, Any]) -> None:
             for one in document["replicas"]
         ]
         columns = ["replica", "version", "revision", "state", "pid", "memory", "in flight"]
-        table(console, columns, cells)
+        table(console, columns, cells, less=("in flight", "pid", "revision", "version"))
 
 
 def render_versions(console: Console, document: dict[str, Any], *, always: bool = False) -> None:
@@ -207,11 +208,13 @@ def render_versions(console: Console, document: dict[str, Any], *, always: bool 
             + (f" + {one['mirror_percent']} % mirrored" if one["mirror_percent"] else ""),
             _revisions(one),
             "\n".join(one["models"]),
-            _problem(one),
         )
         for one in versions
     ]
-    table(console, ["version", "state", "traffic", "revision", "models", "problem"], rows)
+    table(console, ["version", "state", "traffic", "revision", "models"], rows)
+    news = [(one["name"], line) for one in versions if (line := _news(one))]
+    if news:  # below, where a sentence has room
+        facts(console, news)
 
 
 def _is_news(document: dict[str, Any], version: dict[str, Any]) -> bool:
@@ -226,13 +229,14 @@ def _revisions(version: dict[str, Any]) -> str:
     return str(serving) if serving == wanted else f"{serving or 'none'}, {wanted} is wanted"
 
 
-def _problem(version: dict[str, Any]) -> str:
+def _news(version: dict[str, Any]) -> str:
+    """Return why a version is not what it should be, or how far its roll-out is."""
     if version["error"]:
         return str(version["error"]["message"])
     rollout = version["rollout"]
     if not rollout:
         return ""
-    return ", ".join(filter(None, [f"roll-out: {rollout['state']}", rollout["reason"]]))
+    return ". ".join(filter(None, [f"Roll-out: {rollout['state']}", rollout["reason"]]))
 
 
 def _pairs(values: dict[str, str]) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from calotype.cli.deployment_progress import wait_for
+from calotype.cli.options import parameter_options
 from calotype.cli.service_option import management, name_option, pairs
 from calotype.cli.service_versions import show_versions
 from calotype.cli.terminal import Terminal, command, examples
 from calotype.cli.workspace_option import current_workspace
+from calotype.hosting.canary import RolloutRules
 
 
 @command(
@@ -60,26 +62,14 @@ def _percents(given: tuple[str, ...], option: str) -> dict[str, int]:
 )
 @name_option
 @click.option("--version", required=True, help="The new version.")
-@click.option("--step-percent", type=click.IntRange(1, 100), help="More each step.  [default: 10]")
-@click.option("--step-s", type=float, help="The least that a step lasts.  [default: 60]")
-@click.option("--min-requests", type=int, help="Answers before a step is judged.  [default: 50]")
-@click.option(
-    "--max-error-rate-increase",
-    type=click.FloatRange(0, 1),
-    help="Of failures over the default version, or it is rolled back.  [default: 0.01]",
-)
-@click.option(
-    "--max-latency-ratio",
-    type=float,
-    help="To the default version's latency, or it is rolled back.  [default: 1.5]",
-)
+@parameter_options(RolloutRules)
 def canary(terminal: Terminal, name: str, version: str, **rules: Any) -> None:
     """Roll a version out: it gets more and more of the traffic while it does well.
 
-    When its failures or its latency are worse than the default version's, it is rolled back.
+    When its failures or its latency are worse than the default version's, it is rolled back. That
+    is judged once it has given --min-requests answers since its last step.
     """
-    said = {rule: value for rule, value in rules.items() if value is not None}
-    show_versions(terminal, management().start_canary(name, version, **said))
+    show_versions(terminal, management().start_canary(name, version, **rules))
 
 
 @command(

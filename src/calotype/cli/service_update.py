@@ -18,6 +18,7 @@ from calotype.cli.deploy_options import (
 )
 from calotype.cli.deployment_progress import wait_for
 from calotype.cli.inference import inference_of, models_of
+from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.options import PATH
 from calotype.cli.service_option import management, name_option, pairs
 from calotype.cli.service_show import observed, show_service
@@ -98,6 +99,8 @@ def update(
         properties=pairs(property_, option="--property") or said.get("properties"),
         description=description if description is not None else said.get("description"),
     )
+    if said.keys() & {"num_replicas", "autoscale_min_replicas", "memory_gb"}:
+        warn_of_replicas(terminal, updated, version)
     if not no_wait and updated.target != "batch":
         default = next(one.name for one in updated.versions if one.is_default)
         wait_for(terminal, changes, name, timeout_s=timeout_s, version=version or default)

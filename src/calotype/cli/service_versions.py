@@ -9,6 +9,7 @@ import click
 from calotype.cli.deploy_options import given, inference_options, runtime_options
 from calotype.cli.deployment_progress import wait_for
 from calotype.cli.inference import inference_of, models_of
+from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.service_option import management, name_option
 from calotype.cli.service_show import document_of, observed, render_versions
 from calotype.cli.service_update import runtime_values
@@ -92,6 +93,7 @@ def create_version(
         is_default=is_default,
         is_control=is_control,
     )
+    warn_of_replicas(terminal, service, version)
     if not no_wait:
         wait_for(terminal, changes, name, timeout_s=timeout_s, version=version)
     show_versions(terminal, service)
@@ -132,6 +134,8 @@ def update_version(
         is_default=is_default,
         is_control=is_control,
     )
+    if runtime:
+        warn_of_replicas(terminal, service, version)
     if not no_wait:
         wait_for(terminal, changes, name, timeout_s=timeout_s, version=version)
     show_versions(terminal, service)

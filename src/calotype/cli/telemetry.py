@@ -98,7 +98,9 @@ def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None)
     whole = history.together(minutes)
     assert whole is not None
     columns = ["minute (UTC)", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
-    table(console, columns, [*rows, _row(whole, f"all {len(minutes)} of them")])
+    if len(minutes) > 1:
+        rows.append(_row(whole, f"all {len(minutes)}"))
+    table(console, columns, rows, less=("mean ms", "P99", "refused"))
     if out is not None:
         facts(console, [("page", (out / "metrics.html").absolute())])
 
@@ -163,14 +165,17 @@ def _draw_drift(console: Console, found: Drift, out: Path | None) -> None:
         ]
         for shift in found.classes[:_MOST_CLASSES]
     ]
-    table(console, columns, rows)
+    if found.is_own_reference:  # every class would be compared with itself
+        columns, rows = columns[:3], [row[:3] for row in rows]
+    table(console, columns, rows, less=("p-value", "points"))
     said = [
         ("verdict", verdict(found)),
         ("model", found.model),
         ("requests", f"{found.requests:,} {days_text(len(found.days))}"),
-        ("stability index", f"{found.total.psi:.3f} (0.1: something, 0.25: much has changed)"),
-        ("p-value", p_value_text(found.total.p_value)),
     ]
+    if not found.is_own_reference:
+        index = f"{found.total.psi:.3f} (0.1: something, 0.25: much has changed)"
+        said += [("stability index", index), ("p-value", p_value_text(found.total.p_value))]
     if found.novelty is not None:
         novel = found.novelty.novel / found.novelty.images
         said.append(("novel images", f"{novel:.1%} of {found.novelty.images}; 5.0% expected"))

@@ -101,10 +101,15 @@ def _show(terminal: Terminal, found: dict[str, Any]) -> None:
                 one["state"],
                 one["replicas"],
                 f"{one['memory_bytes'] / 1e6:.0f} MB",
-                one["error"] or one["scoring_uri"],
+                one["scoring_uri"],
             )
             for one in found["services"]
         ]
-        table(console, ["service", "target", "state", "ready", "memory", "address or error"], rows)
+        columns = ["service", "target", "state", "ready", "memory", "address"]
+        table(console, columns, rows, address="address", less=("memory", "target"))
+        faults = [(one["name"], one["error"]) for one in found["services"] if one["error"]]
+        if faults:
+            console.print()
+            facts(console, faults)
 
     terminal.show(found, render)

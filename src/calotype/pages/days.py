@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,17 +96,19 @@ def _line(series: Series, moments: Sequence[datetime], frame: Frame) -> Line:
         (moment.timestamp(), value) for moment, value in zip(moments, series.values, strict=True)
     ]
     pieces = unbroken(places)
+    alone = {piece[0] for piece in pieces if len(piece) == 1}  # no line shows those
+    has_few = sum(map(len, pieces)) <= _MOST_DOTS
     texts = series.texts or tuple(f"{value:,.4g}" for value in series.values)
     dots = tuple(
         Dot(frame.x_of(x), frame.y_of(y), f"{series.name}, {moment:%d %b %H:%M}: {text}")
         for (x, y), text, moment in zip(places, texts, moments, strict=True)
-        if y == y  # noqa: PLR0124 - not NaN
+        if math.isfinite(y) and (has_few or (x, y) in alone)
     )
     return Line(
         name=series.name,
         number=series.number,
         style=series.style,
         pieces=tuple(frame.points(piece) for piece in pieces if len(piece) > 1),
-        dots=dots if len(moments) <= _MOST_DOTS else (),
+        dots=dots,
         is_ours=series.is_ours,
     )

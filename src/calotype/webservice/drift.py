@@ -35,7 +35,7 @@ FEWEST: Final = 50  # predictions that say anything
 NOVEL: Final = 0.95  # as novel as one validation image in twenty
 NOVELTY_IMAGES: Final = 200
 
-Judgement = Literal["drift", "slight", "none", "too few"]
+Judgement = Literal["drift", "slight", "none", "too few", "no reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Drift:
         recent: of the last days alone; None when there are no others.
         classes: of the model or the data, those that changed most first.
         confidence: in use against validation; None when one of them is unknown.
+        is_own_reference: there is nothing to compare with yet but the only day itself.
     """
 
     service: str
@@ -109,6 +110,7 @@ class Drift:
     confidence: Comparison | None
     confidence_counts: tuple[int, ...]
     novelty: Novelty | None
+    is_own_reference: bool = False
 
     @property
     def requests(self) -> int:
@@ -123,6 +125,8 @@ class Drift:
     @property
     def judgement(self) -> Judgement:
         """What to think of it: certain and large, certain but small, or nothing to be seen."""
+        if self.is_own_reference:
+            return "no reference"
         if self.predictions < FEWEST or self.total.p_value is None:
             return "too few"
         certain = [one.psi for one in (self.total, self.recent) if one and _is_certain(one)]
@@ -155,8 +159,8 @@ class Drift:
             "reference": {"source": self.reference_is, "images": self.reference.images},
             "requests": self.requests,
             "predictions": self.predictions,
-            "psi": self.total.psi,
-            "p_value": self.total.p_value,
+            "psi": None if self.is_own_reference else self.total.psi,
+            "p_value": None if self.is_own_reference else self.total.p_value,
             "recent": dataclasses.asdict(self.recent) if self.recent else None,
             "classes": [dataclasses.asdict(shift) for shift in self.classes],
             "days": [
@@ -212,7 +216,8 @@ def measure(
     first, *rest = [day for day in collected if day.predictions]
     reference = ValidationPredictions(first.classes, confidence_of([first]))
     text = f"the first day, {first.day}"
-    return drift_of(name, model, reference, text, rest or [first], novelty=novelty)
+    found = drift_of(name, model, reference, text, rest or [first], novelty=novelty)
+    return dataclasses.replace(found, is_own_reference=not rest)
 
 
 def collected_of(workspace: Workspace, name: str, model: str = "") -> tuple[str, Path]:

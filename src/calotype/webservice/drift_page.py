@@ -70,6 +70,12 @@ def verdict(drift: Drift) -> str:
     """Say in a sentence or two what was found."""
     against = f"from those for {drift.reference_is}"
     match drift.judgement:
+        case "no reference":
+            return (
+                f"There is nothing to compare with yet: the model knows no validation predictions, "
+                f"and all that was collected is of {drift.reference_is.removeprefix('the ')}. "
+                "Later days are compared with it."
+            )
         case "too few":
             return (
                 f"{count(drift.predictions)} predictions are too few to say whether they differ "
@@ -129,9 +135,10 @@ def _cards(drift: Drift) -> Iterator[Card]:
     failed = sum(day.collected.failed for day in drift.days)
     yield Card("Requests", count(drift.requests), f"{count(failed)} failed")
     yield Card("Predictions", count(drift.predictions), days_text(len(drift.days)))
-    yield Card("Stability index", psi_text(drift.total.psi), "of predicted classes")
-    yield Card("Chance alone", p_value_text(drift.total.p_value), "p-value, G-test")
-    if drift.confidence is not None:
+    if not drift.is_own_reference:
+        yield Card("Stability index", psi_text(drift.total.psi), "of predicted classes")
+        yield Card("Chance alone", p_value_text(drift.total.p_value), "p-value, G-test")
+    if drift.confidence is not None and not drift.is_own_reference:
         text = p_value_text(drift.confidence.p_value)
         yield Card("Confidence", psi_text(drift.confidence.psi), f"index, p {text}")
     if drift.novelty is not None:

@@ -15,6 +15,7 @@ from calotype.pages.wording import NOTHING, count, percent
 
 PERCENTILES = (50, 90, 95, 99)
 _MOST_PLACES = 120
+_ROOM = timedelta(minutes=5)  # before the first minute with requests, and after the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ def render(service: str, minutes: Sequence[Minute], *, since: datetime, until: d
     """Return the page as HTML; it loads nothing and runs nothing."""
     whole = together(minutes)
     assert whole is not None
+    # Not the whole day for an hour of requests: they would be lost in it.
+    since = max(since, min(minute.at for minute in minutes) - _ROOM)
+    until = min(until, max(minute.at for minute in minutes) + _ROOM)
     steps = steps_of(minutes, since=since, until=until)
     failed = percent((whole.failures) / max(whole.requests, 1))
     cards = [
@@ -84,26 +88,24 @@ def _charts(steps: Sequence[Step]) -> list[Chart]:
     moments = [step.at.astimezone(UTC) for step in steps]
     format = "%H:%M" if moments[-1] - moments[0] <= timedelta(days=2) else "%d %b"
 
-    def chart(title: str, y_label: str, series: Sequence[Series]) -> Chart:
-        return time_chart(title, y_label, moments, series, x_label="Time (UTC)", format=format)
+    length = steps[0].minutes
+    each = "A minute" if length == 1 else f"In {length} minutes"
+
+    def chart(title: str, y_label: str, series: Sequence[Series], *, is_whole: bool) -> Chart:
+        return time_chart(
+            title, y_label, moments, series, x_label="Time (UTC)", format=format, is_whole=is_whole
+        )
 
     return [
-        chart(
-            "Requests",
-            "A minute",
-            [
-                Series(
-                    "answered", tuple(s.sum.requests / s.minutes if s.sum else 0.0 for s in steps)
-                )
-            ],
-        ),
+        chart("Requests", each, [Series("answered", _of(steps, "requests"))], is_whole=True),
         chart(
             "Failures",
-            "A minute",
+            each,
             [
                 Series("failed", _of(steps, "failures"), style="1"),
                 Series("refused", _of(steps, "refused"), style="4"),
             ],
+            is_whole=True,
         ),
         chart(
             "Latency",
@@ -112,12 +114,13 @@ def _charts(steps: Sequence[Step]) -> list[Chart]:
                 Series(f"P{percent}", _percentile(steps, percent), style=str(style))
                 for style, percent in enumerate((50, 95, 99))
             ],
+            is_whole=False,
         ),
     ]
 
 
 def _of(steps: Sequence[Step], name: str) -> tuple[float, ...]:
-    return tuple(getattr(step.sum, name) / step.minutes if step.sum else 0.0 for step in steps)
+    return tuple(float(getattr(step.sum, name)) if step.sum else 0.0 for step in steps)
 
 
 def _percentile(steps: Sequence[Step], percent: float) -> tuple[float, ...]:

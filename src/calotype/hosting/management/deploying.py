@@ -37,7 +37,7 @@ def _existing(workspace: Workspace, request: DeployRequest) -> Service | None:
         existing = workspace.services.get(request.name)
     except errors.NotFound:
         return None
-    if not request.overwrite:
+    if not request.overwrite and not _has_failed_at_once(existing):
         raise errors.AlreadyExists(
             "expected a name that no service has",
             where=f"service '{request.name}'",
@@ -51,9 +51,16 @@ def _existing(workspace: Workspace, request: DeployRequest) -> Service | None:
             got=f"one on target '{existing.target}'"
             if existing.target != request.target
             else "another kind of endpoint",
-            action="Delete it first: on another target it gets another address.",
+            action=f"Delete it first (`calotype service delete -n {request.name}`): on another "
+            "target it gets another address.",
         )
     return existing
+
+
+def _has_failed_at_once(service: Service) -> bool:
+    """Whether nobody can miss a service: it never answered, and will not by itself."""
+    has_failed = service.state in ("Failed", "Unschedulable")
+    return has_failed and all(one.serving_revision is None for one in service.versions)
 
 
 def _add(workspace: Workspace, request: DeployRequest) -> Service:
