@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from calotype import errors
+from calotype.cli.main import program
 from calotype.webservice.deployment_files import read_deployment, read_inference, request_of
 from calotype.webservice.environment_documents import environment_of
 
@@ -192,3 +194,40 @@ def test_faults_of_an_environment_are_told() -> None:
     assert "Did you mean 'docker'?" in told
     assert "environment.python.interpreter" in told
     assert "dependencies: expected a list" in told
+
+
+def test_a_conda_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "loc").mkdir()
+    (tmp_path / "loc/score.py").write_text("")
+    (tmp_path / "loc/conda.yml").write_text("dependencies: [python=3.11, {pip: [numpy]}]")
+    said = {"sourceDirectory": "loc", "entryScript": "score.py", "condaFile": "conda.yml"}
+    made = read_inference(write(tmp_path / "ic.json", said))
+    assert (made.conda_file, made.warnings) == (tmp_path / "loc/conda.yml", ())
+    with pytest.raises(errors.UnparsableFile, match=r"condaFile: .*not c\.yml in .*loc or"):
+        read_inference(write(tmp_path / "ic.json", {**said, "condaFile": "c.yml"}))
+    with pytest.raises(errors.UnparsableFile, match="not both"):
+        read_inference(write(tmp_path / "ic.json", {**said, "environment": "mine"}))
+
+
+def test_an_environment_may_name_a_conda_file(tmp_path: Path) -> None:
+    (tmp_path / "conda.yml").write_text("dependencies: [python=3.11, {pip: [numpy]}]")
+    where = str(tmp_path / "ic.json")
+    made = environment_of({"python": {"condaDependenciesFile": "conda.yml"}}, where=where)
+    assert (made.pip_requirements, made.python_version) == (("numpy",), "3.11")
+    assert made.conda_dependencies == ()
+    with pytest.raises(errors.UnparsableFile, match=r"there is no .*/c\.yml"):
+        environment_of({"python": {"condaDependenciesFile": "c.yml"}}, where=where)
+
+
+def test_packages_of_a_conda_file_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("def init(): pass\ndef run(data): return data\n")
+    (tmp_path / "conda.yml").write_text("dependencies: [{pip: [no-such-package]}]")
+    document = {"entryScript": "score.py", "condaFile": "conda.yml"}
+    said = write(tmp_path / "ic.json", document)
+    place = ["-w", str(tmp_path)]
+    for command in (
+        ["workspace", "create", "tests", *place],
+        ["model", "deploy", "-n", "x", "--ic", str(said), "--compute", "local", *place],
+    ):
+        done = CliRunner().invoke(program, command)
+    assert "an interpreter without no-such-package" in str(done.exception)

@@ -198,7 +198,10 @@ def test_paths_are_checked_early(script: Path, monkeypatch: pytest.MonkeyPatch) 
         ({"entry_script": "score.py", "source_directory": "absent"}, "source_directory"),
         ({"source_directory": script}, "entry script"),
         ({"entry_script": "../x.py", "source_directory": script}, "entry_script"),
-        ({"entry_script": "score.py", "source_directory": script, "conda_file": "c.yml"}, "c.yml"),
+        (
+            {"entry_script": "score.py", "source_directory": script, "conda_file": "c.yml"},
+            "yml below",
+        ),
         (
             {"entry_script": "score.py", "source_directory": script, "runtime": "java"},
             "'python'",
@@ -218,12 +221,16 @@ def test_paths_are_checked_early(script: Path, monkeypatch: pytest.MonkeyPatch) 
     InferenceConfig("source/score.py", source_directory="source")
 
 
-def test_the_older_way(ws: Workspace, script: Path) -> None:
+def test_the_older_way(ws: Workspace, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (script / "conda.yml").write_text("dependencies:\n- pip:\n  - numpy\n")
     config = InferenceConfig(
         "score.py", runtime="python", conda_file="conda.yml", source_directory=script
     )
     assert config.build(ws).environment["pip_requirements"] == ["numpy"]
+    (script.parent / "here.yml").write_text("dependencies:\n- pip:\n  - pillow\n")
+    monkeypatch.chdir(script.parent)
+    named_from_here = InferenceConfig("score.py", conda_file="here.yml", source_directory="source")
+    assert named_from_here.build(ws).environment["pip_requirements"] == ["pillow"]
     with pytest.warns(NoMeaningHere, match="enable_gpu"):
         InferenceConfig("score.py", source_directory=script, runtime="python", enable_gpu=True)
 

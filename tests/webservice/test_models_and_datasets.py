@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,3 +187,84 @@ def test_what_is_there_no_more_says_so(ws: Workspace) -> None:
         cluster.enable_ssl(ssl_cert_pem_file=__file__, ssl_key_pem_file=__file__)
     with pytest.warns(NoMeaningHere, match="vm_size"):
         type(cluster).provisioning_configuration(vm_size="large")
+
+
+def test_the_constructor_of_a_workspace_is_the_old_one(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "place")
+    monkeypatch.delenv("CALOTYPE_WORKSPACE", raising=False)
+    for made in (
+        lambda: Workspace("id", "group", "tests"),
+        lambda: Workspace(subscription_id="id", resource_group="group", workspace_name="tests"),
+    ):
+        with pytest.warns(NoMeaningHere, match="'subscription_id', 'resource_group' change"):
+            found = made()
+        assert repr(found) == f"Workspace(name='tests', location='{ws.location}')"
+        found.close()
+    with (
+        pytest.warns(NoMeaningHere),
+        pytest.raises(UserErrorException, match="expected the workspace 'other'"),
+    ):
+        Workspace("id", "group", "other")
+    with pytest.raises(UserErrorException, match="workspace_name"):
+        Workspace()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", str(tmp_path / "nowhere"))
+    with pytest.raises(UserErrorException, match="calotype workspace create"):
+        Workspace(workspace_name="tests")
+
+
+def test_an_old_config_names_its_workspace(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: str, name: str) -> Path:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        said = {"subscription_id": "x", "resource_group": "y", "workspace_name": name}
+        (tmp_path / path).write_text(json.dumps(said))
+        return tmp_path / path
+
+    right = write("place/config.json", "tests")
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", str(tmp_path / "place"))
+    for path, more in (
+        (right, {}),
+        (tmp_path / "place", {}),
+        (write("away/config.json", "tests"), {}),
+        (write("old/.azureml/config.json", "tests").parents[1], {}),
+        (write("away/mine.json", "tests").parent, {"_file_name": "mine.json"}),
+        (tmp_path / "place/.calotype/workspace.json", {}),
+    ):
+        found = Workspace.from_config(path, **more)
+        assert found.name == "tests"
+        found.close()
+    wrong = write("other/config.json", "shop")
+    for path in (wrong, wrong.parent):
+        with pytest.raises(
+            UserErrorException, match=r"config\.json: expected the workspace 'shop'"
+        ):
+            Workspace.from_config(path=path)
+    with pytest.raises(UserErrorException, match=r"nowhere/config\.json, where there is nothing"):
+        Workspace.from_config(tmp_path / "nowhere/config.json")
+    with pytest.raises(UserErrorException, match=r"aml_config/their\.json"):
+        Workspace.from_config(tmp_path / "other", _file_name="their.json")
+    wrong.write_text("[]")
+    with pytest.raises(UserErrorException, match="no object"):
+        Workspace.from_config(wrong)
+
+
+def test_what_is_printed_is_short(ws: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    Model.register(ws, tmp_path / "weights.bin", "printed")
+    assert repr(ws.models) == "NamedModels(['printed'])"
+    assert repr(ws.environments) == "NamedEnvironments([])"
+    for use in (lambda: ws.experiments, lambda: ws.datastores, ws.get_default_keyvault):
+        with pytest.raises(WebserviceException) as raised:
+            use()
+        assert raised.value.number == 2006
+
+
+def test_an_error_is_told_once(ws: Workspace) -> None:
+    with pytest.raises(WebserviceException) as raised:
+        Model(ws, "nothing")
+    told = "".join(traceback.format_exception(raised.value))
+    assert told.count("expected a registered model") == 1

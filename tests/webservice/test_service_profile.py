@@ -12,9 +12,10 @@ import small_networks
 from click.testing import CliRunner
 
 from calotype.cli.main import program
+from calotype.webservice.dataset import Dataset
 from calotype.webservice.exceptions import WebserviceException
 from calotype.webservice.inference_config import InferenceConfig
-from calotype.webservice.profile import ModelProfile, profile
+from calotype.webservice.profile import ModelProfile, bodies_of, profile
 from calotype.webservice.profiling.load import Measurement
 from calotype.webservice.profiling.sizing import best_of, is_worth_more, recommend, replicas_for
 from calotype.workspace.workspace import Workspace
@@ -114,6 +115,46 @@ def test_a_script_is_measured_with_its_workers(workspace: Workspace, tmp_path: P
     assert made.recommended_replica_max_concurrent_requests == 1
     assert details["maxUtilizedMemoryInGB"] > 0.06  # both workers have their ballast
     assert made.serialize()["measured"][0]["callers"] == 1
+
+
+def test_requests_come_from_a_dataset(workspace: Workspace, tmp_path: Path) -> None:
+    asked = [{"data": [number]} for number in range(3)]
+    (tmp_path / "asked.txt").write_text("\n".join(map(json.dumps, asked)))
+    dataset = Dataset.File.from_files(tmp_path / "asked.txt")
+    assert [json.loads(one.content) for one in bodies_of(dataset)] == asked
+    registered = dataset.register(workspace, "asked", copy=True)
+    configuration = script(tmp_path)
+    made = profile(workspace, "lines", [], configuration, registered, duration_s=0.1)
+    assert made.get_details()["successRate"] == 100
+    assert made.get_details()["totalQueries"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "asked"),
+    [
+        ("one.json", '{\n"data": [1]\n}', ['{\n"data": [1]\n}']),
+        ("lines.jsonl", "[1]\n\n[2]\n", ["[1]", "[2]"]),
+        ("cells.csv", 'Column1\n"{""data"": [1, 2]}"\n"[3]"\n', ['{"data": [1, 2]}', "[3]"]),
+        ("words.txt", "one two\nthree\n", ["one two", "three"]),
+        ("table.csv", "a,b\n1,2\n", ["a,b", "1,2"]),
+    ],
+)
+def test_files_of_requests(tmp_path: Path, name: str, text: str, asked: list[str]) -> None:
+    (tmp_path / name).write_text(text)
+    for given in (tmp_path, tmp_path / name, str(tmp_path / name)):
+        assert [one.content.decode() for one in bodies_of(given)] == asked
+        assert {one.content_type for one in bodies_of(given)} == {"application/json"}
+
+
+def test_a_body_may_be_longer_than_a_path() -> None:
+    body = json.dumps({"data": [1.5] * 100})
+    assert [one.content.decode() for one in bodies_of(body)] == [body]
+
+
+def test_a_file_without_requests_says_so(tmp_path: Path) -> None:
+    (tmp_path / "none.txt").write_text("\n")
+    with pytest.raises(WebserviceException, match="expected requests"):
+        bodies_of(tmp_path / "none.txt")
 
 
 def test_what_is_not_answered_cannot_be_measured(workspace: Workspace, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`azureml.exceptions`."""
 
+from calotype.webservice import absent
 from calotype.webservice.exceptions import CloudException as AzureMLException
 from calotype.webservice.exceptions import (
     ComputeTargetException,
@@ -19,3 +20,5 @@ __all__ = [
     "WebserviceNotFound",
     "WebserviceNotFoundException",
 ]
+
+__getattr__ = absent.names_of(__name__)

@@ -125,7 +125,8 @@ def _environment(
 
     wanted: str | dict[str, Any] | None = named or (said.environment if said else None)
     if not wanted:
-        return None
+        path = said.conda_file if said else None
+        return path and Environment.from_conda_specification("from-conda-file", path)
     if isinstance(wanted, dict):
         return Environment.from_definition(environment_of(wanted, where=where))
     name, _, version = wanted.partition(":")

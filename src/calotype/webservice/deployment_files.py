@@ -18,6 +18,7 @@ _INFERENCE: Final[Mapping[str, type | tuple[type, ...]]] = {
     "entryScript": str,
     "sourceDirectory": str,
     "environment": (str, dict),
+    "condaFile": str,
     "description": str,
 }
 _PATHS: Final = ("ssl_cert_pem_file", "ssl_key_pem_file")
@@ -28,7 +29,6 @@ _OLD: Final[Mapping[str, str]] = {
     "baseImage": "Say it in the environment",
     "baseImageRegistry": "Nothing is fetched from a registry",
     "extraDockerfileSteps": "Nothing is built; `calotype model package` writes a Dockerfile",
-    "condaFile": "Say its packages in the environment",
 }
 
 
@@ -40,12 +40,14 @@ class InferenceFile:
         entry_script: below the source directory, or a path of its own.
         source_directory: absolute; None when nothing was said.
         environment: `name` or `name:version` of a registered one, or a whole document.
+        conda_file: absolute; has its packages, when no environment was said.
         warnings: about keys that have no meaning here, as sentences.
     """
 
     entry_script: str | None
     source_directory: Path | None
     environment: str | dict[str, Any] | None
+    conda_file: Path | None
     description: str
     warnings: tuple[str, ...]
 
@@ -64,12 +66,15 @@ def read_inference(path: Path) -> InferenceFile:
     folder = path.absolute().parent
     source = document.get("sourceDirectory")
     script = document.get("entryScript")
+    conda = document.get("condaFile")
     if script and source is None and (folder / script).is_file():
         script = str(folder / script)
+    directory = None if source is None else _found(folder, source)
     return InferenceFile(
         entry_script=script,
-        source_directory=None if source is None else _found(folder, source),
+        source_directory=directory,
         environment=document.get("environment"),
+        conda_file=_conda_file(path, conda, directory) if conda else None,
         description=document.get("description") or "",
         warnings=tuple(
             f"{path}: '{key}' has no meaning here. {_OLD[key]}."
@@ -134,8 +139,24 @@ def _inference_problems(document: Mapping[str, Any]) -> Iterator[str]:
         elif value is not None and not isinstance(value, expected):
             wanted = "text or an object" if isinstance(expected, tuple) else "text"
             yield f"{key}: expected {wanted}, not {json.dumps(value)[:80]}"
+    if document.get("condaFile") and document.get("environment"):
+        yield "condaFile: expected an environment or a conda file, not both"
     if document.get("sourceDirectory") and not document.get("entryScript"):
         yield "entryScript: expected the script in the source directory"
+
+
+def _conda_file(path: Path, name: str, directory: Path | None) -> Path:
+    """Return a conda file below the source directory, beside the file, or from the working folder.
+
+    Raises:
+        UnparsableFile: it is not there.
+    """
+    places = [directory, path.absolute().parent, Path.cwd()]
+    for place in places:
+        if place is not None and (place / name).is_file():
+            return place / name
+    looked = " or ".join(str(place) for place in places if place is not None)
+    raise _faults(path, [f"condaFile: expected a file that exists, not {name} in {looked}"])
 
 
 def _found(folder: Path, name: str) -> Path:

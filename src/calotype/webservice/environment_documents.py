@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from calotype import errors
+from calotype.webservice.conda_dependencies import CondaDependencies
 from calotype.workspace.environments import EnvironmentDefinition
 
 _KNOWN = (
@@ -48,7 +50,10 @@ def environment_of(document: Mapping[str, Any], *, where: str) -> EnvironmentDef
             "expected an environment without faults", where=where, got="; ".join(problems)
         )
     python, docker = document.get("python") or {}, document.get("docker") or {}
-    conda, pip = _packages((python.get("condaDependencies") or {}).get("dependencies") or [])
+    listed = python.get("condaDependencies") or {}
+    if not listed and (named := python.get("condaDependenciesFile")):
+        listed = _conda_file(str(named), where)
+    conda, pip = _packages(listed.get("dependencies") or [])
     version = next((one.partition("=")[2] for one in conda if one.startswith("python=")), "")
     interpreter = str(python.get("interpreterPath") or "")
     return EnvironmentDefinition(
@@ -58,8 +63,10 @@ def environment_of(document: Mapping[str, Any], *, where: str) -> EnvironmentDef
         python_version=version.lstrip("="),
         pip_requirements=tuple(one for one in pip if not one.startswith("-")),
         pip_options=tuple(one for one in pip if one.startswith("-")),
-        conda_dependencies=tuple(one for one in conda if not one.startswith("python=")),
-        conda_channels=tuple((python.get("condaDependencies") or {}).get("channels") or ()),
+        conda_dependencies=tuple(
+            one for one in conda if one != "python" and not one.startswith("python=")
+        ),
+        conda_channels=tuple(listed.get("channels") or ()),
         is_user_managed=bool(python.get("userManagedDependencies")),
         environment_variables={
             str(name): str(value)
@@ -68,6 +75,19 @@ def environment_of(document: Mapping[str, Any], *, where: str) -> EnvironmentDef
         base_image=str(docker.get("baseImage") or ""),
         dockerfile=str(docker.get("baseDockerfile") or ""),
     )
+
+
+def _conda_file(name: str, where: str) -> dict[str, Any]:
+    """Return what a conda file lists that lies beside the document, or in the working folder."""
+    places = (Path(where).parent / name, Path(name))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise errors.UnparsableFile(
+            "expected an environment without faults",
+            where=where,
+            got=f"python.condaDependenciesFile: there is no {places[0].absolute()}",
+        )
+    return CondaDependencies(path).to_document()
 
 
 def _packages(dependencies: list[Any]) -> tuple[list[str], list[str]]:

@@ -61,6 +61,8 @@ def told_as(
 ) -> Generator[None]:
     """Turn errors of Calotype into ones that also are of `kind`, with the same parts and number.
 
+    The first one would only be told twice: it is not shown as the cause.
+
     Args:
         kind: what callers of the SDK expect.
         not_found: what stands for `errors.NotFound`.
@@ -70,9 +72,9 @@ def told_as(
     except kind:
         raise
     except errors.NotFound as error:
-        raise _as(error, not_found or _both(type(error), kind)) from error
+        raise _as(error, not_found or _both(type(error), kind)) from None
     except errors.CalotypeError as error:
-        raise _as(error, _both(type(error), kind)) from error
+        raise _as(error, _both(type(error), kind)) from None
 
 
 @functools.cache

@@ -25,7 +25,7 @@ class InferenceConfig:
         entry_script: the script with `init` and `run`; below `source_directory` when that is
             given.
         runtime: older way: only "python".
-        conda_file: older way: a conda file, below `source_directory` when that is given.
+        conda_file: older way: a conda file, below `source_directory` or from the working folder.
         extra_docker_file_steps: has no meaning here.
         source_directory: its files come with the script.
         enable_gpu: has no meaning here.
@@ -108,16 +108,15 @@ class InferenceConfig:
                     got="none",
                 )
         elif not self._is_there(folder, Path(self.entry_script)):
-            near = f" below {self.source_directory}" if self.source_directory is not None else ""
-            raise _missing("entry_script", f"{self.entry_script}{near}", "file")
+            raise _missing("entry_script", f"{self.entry_script}{self._near}", "file")
         elif not self.entry_script.endswith(".py"):
             raise WebserviceException(
                 "expected a Python file",
                 where="InferenceConfig, entry_script",
                 got=self.entry_script,
             )
-        if self.conda_file is not None and not (folder / self.conda_file).is_file():
-            raise _missing("conda_file", self.conda_file, "file")
+        if self.conda_file is not None and self._conda_path is None:
+            raise _missing("conda_file", f"{self.conda_file}{self._near}", "file")
         if self.runtime is not None and self.runtime.lower() not in _RUNTIMES:
             raise WebserviceException(
                 "expected 'python'", where="InferenceConfig, runtime", got=repr(self.runtime)
@@ -128,6 +127,16 @@ class InferenceConfig:
             if place.is_file() and place.resolve().is_relative_to(folder.resolve()):
                 return True
         return self.source_directory is None and script.is_file()
+
+    @property
+    def _near(self) -> str:
+        return f" below {self.source_directory}" if self.source_directory is not None else ""
+
+    @property
+    def _conda_path(self) -> Path | None:
+        """The conda file: below the folder, or named from the working folder."""
+        named = Path(self.conda_file or "")
+        return next((path for path in (self._folder / named, named) if path.is_file()), None)
 
     @property
     def _folder(self) -> Path:
@@ -141,7 +150,9 @@ class InferenceConfig:
         """
         environment = self.environment
         if environment is None and self.conda_file is not None:
-            path = self._folder / self.conda_file
+            path = self._conda_path
+            if path is None:
+                raise _missing("conda_file", f"{self.conda_file}{self._near}", "file")
             environment = Environment.from_conda_specification("from-conda-file", path)
         asked = (environment or Environment("default")).definition()
         with told_as():

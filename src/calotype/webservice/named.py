@@ -25,6 +25,9 @@ class _Named(Generic[Value]):
         """Return the latest version of everything, by name."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({sorted(self)})"
+
     def __getitem__(self, name: str) -> Value:
         return self.by_name()[name]
 

@@ -180,8 +180,9 @@ def profile(
         profile_name: of the result.
         models: registered ones.
         inference_config: what runs them; None for models that need no script.
-        input_dataset: a dataset or a path of images, or a value, text or list of them that is
-            sent as JSON; the service's own example when left out.
+        input_dataset: a dataset, registered or not, or a path of images, or of JSON, CSV or text
+            files whose lines are requests; or a value, text or list of them that is sent as JSON;
+            the service's own example when left out.
         cpu: cores that it may use.
         memory_in_gb: memory that it may use.
         description: for people.
@@ -194,7 +195,7 @@ def profile(
     request = ProfileRequest(
         references_of(models),
         inference,
-        requests=tuple(_bodies(input_dataset)),
+        requests=tuple(bodies_of(input_dataset)),
         cores=cpu or 0.0,
         memory_gb=memory_in_gb or 0.0,
         duration_s=duration_s,
@@ -228,11 +229,20 @@ def recorded(
     return result
 
 
-def _bodies(given: Any) -> list[Body]:
+def bodies_of(given: Any) -> list[Body]:
+    """Return the requests that an `input_dataset` stands for; none for None."""
     if given is None:
         return []
-    if isinstance(given, Path) or (isinstance(given, str) and Path(given).exists()):
-        return bodies.of_images(Path(given))
-    if isinstance(given, Dataset):
-        return bodies.of_images(Path(given.path_or_unpacked()))
+    with told_as():
+        if isinstance(given, Dataset):
+            return bodies.of_path(given.path_or_unpacked() if given.id else Path(given.source))
+        if isinstance(given, Path) or (isinstance(given, str) and _is_there(given)):
+            return bodies.of_path(Path(given))
     return bodies.of_values(given if isinstance(given, list) else [given])
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # a body, longer than a name may be
+        return False

@@ -6,15 +6,15 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from calotype.webservice import unsupported
+from calotype.webservice import older_configuration, unsupported
+from calotype.webservice.exceptions import UserErrorException, told_as
 from calotype.webservice.named import NamedDatasets, NamedEnvironments, NamedModels
 from calotype.workspace import workspace as plain
+from calotype.workspace.location import Location, find
 
 if TYPE_CHECKING:
     from calotype.webservice.compute import ClusterCompute
     from calotype.webservice.webservice import Webservice
-
-_RETIRED = ("config.json", "project.json")  # these named a workspace in the cloud
 
 
 class Workspace(plain.Workspace):
@@ -22,7 +22,38 @@ class Workspace(plain.Workspace):
 
     Made by `create`, `from_config` or `get`. Its models, datasets and environments are registries
     and dictionaries of the latest versions by name, too.
+
+    The constructor is that of the retired SDK: it returns the workspace that a command would use
+    here, when that has the name.
+
+    Args:
+        subscription_id, resource_group, auth: have no meaning here.
+        workspace_name: of the workspace.
+
+    Raises:
+        UserErrorException: there is none here, or it has another name.
     """
+
+    def __init__(
+        self,
+        subscription_id: str | Location | None = None,
+        resource_group: str | None = None,
+        workspace_name: str | None = None,
+        auth: Any = None,
+        **_ignored: Any,
+    ) -> None:
+        if isinstance(subscription_id, Location):  # as `create` and `from_config` call it
+            super().__init__(subscription_id)
+            return
+        unsupported.ignore_given(
+            subscription_id=subscription_id, resource_group=resource_group, auth=auth
+        )
+        with told_as(UserErrorException):
+            super().__init__(Location.read(find()))
+            older_configuration.check_name(self, workspace_name, where="Workspace")
+
+    def __repr__(self) -> str:
+        return f"Workspace(name={self.name!r}, location={self.location!r})"
 
     @classmethod
     def create(  # pyright: ignore[reportIncompatibleMethodOverride] - more is accepted
@@ -61,22 +92,33 @@ class Workspace(plain.Workspace):
         return super().create(name, location, exist_ok, database=database, artifacts=artifacts)
 
     @classmethod
-    def from_config(cls, path: str | Path | None = None, auth: Any = None, **_ignored: Any) -> Self:
+    def from_config(
+        cls,
+        path: str | Path | None = None,
+        auth: Any = None,
+        *,
+        _file_name: str | None = None,
+        **_ignored: Any,
+    ) -> Self:
         """Return the workspace at `path`, or the one that a command would use here.
 
         Args:
-            path: a folder; of a file, its folder and those above it.
+            path: a folder, or a `config.json` of the retired SDK: then the workspace in its folder
+                or above, else the one that a command would use, which must have the name that the
+                file says.
             auth: has no meaning here.
+            _file_name: of that file, when `path` is its folder.
 
         Raises:
-            NotFound: there is none.
+            UserErrorException: there is none, or it has another name.
         """
-        from calotype.workspace.location import nearest
-
         unsupported.ignore_given(auth=auth)
-        if path is not None and Path(path).name in _RETIRED:
-            path = nearest(Path(path).absolute().parent) or Path(path).parent
-        return super().from_config(path)
+        with told_as(UserErrorException):
+            asked = older_configuration.read(path, _file_name)
+            workspace = super().from_config(asked.place)
+            if asked.name is not None:
+                older_configuration.check_name(workspace, asked.name, where=str(asked.file))
+        return workspace
 
     @classmethod
     def get(  # pyright: ignore[reportIncompatibleMethodOverride] - more is accepted
@@ -153,7 +195,33 @@ class Workspace(plain.Workspace):
         Raises:
             WebserviceException: always.
         """
-        unsupported.refuse("datastore")
+        unsupported.refuse("Datastore")
+
+    def get_default_keyvault(self) -> NoReturn:
+        """There is no key vault.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("Keyvault")
+
+    @property
+    def experiments(self) -> NoReturn:
+        """There are no experiments.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("Experiment")
+
+    @property
+    def datastores(self) -> NoReturn:
+        """There are no datastores.
+
+        Raises:
+            WebserviceException: always.
+        """
+        unsupported.refuse("Datastore")
 
     def write_config(self, path: str | Path | None = None, file_name: str | None = None) -> None:
         """Nothing has to be written: a workspace is found by its `.calotype` folder."""

@@ -9,6 +9,7 @@ from calotype.azureml.core.model import Model
 from calotype.azureml.core.resource_configuration import ResourceConfiguration
 from calotype.azureml.core.webservice import Webservice
 from calotype.azureml.core.workspace import Workspace
+from calotype.webservice import absent
 
 __all__ = [
     "VERSION",
@@ -22,3 +23,5 @@ __all__ = [
     "Webservice",
     "Workspace",
 ]
+
+__getattr__ = absent.names_of(__name__)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from calotype.serving.entry.data_collector import ModelDataCollector
 from calotype.serving.entry.raw_request import AMLRequest
 from calotype.serving.entry.raw_response import AMLResponse
 
@@ -74,6 +75,7 @@ def _only_one(folder: Path) -> str:
 
 _REQUEST = {"AMLRequest": AMLRequest, "rawhttp": rawhttp}
 _RESPONSE = {"AMLResponse": AMLResponse}
+_COLLECTOR = {"ModelDataCollector": ModelDataCollector}
 # `azureml.core` is among them because libraries that find `azureml` look for it, and fail without.
 _MODULES: dict[str, Mapping[str, object]] = {
     "azureml": {},
@@ -83,6 +85,8 @@ _MODULES: dict[str, Mapping[str, object]] = {
     "azureml.contrib.services.aml_response": _RESPONSE,
     "azureml.core": {"Model": Model},
     "azureml.core.model": {"Model": Model},
+    "azureml.monitoring": _COLLECTOR,
+    "azureml.monitoring.modeldatacollector": _COLLECTOR,
     "azureml_inference_server_http": {},
     "azureml_inference_server_http.api": {**_REQUEST, **_RESPONSE},
     "azureml_inference_server_http.api.aml_request": _REQUEST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
@@ -18,8 +19,65 @@ from calotype.images.image_directory import ImageDirectory
 from calotype.webservice.profiling.load import Body
 
 MOST_IMAGES: Final = 64
+MOST_LINES: Final = 256
+_TEXTS: Final = (".csv", ".json", ".jsonl", ".ndjson", ".tsv", ".txt")
 _JSON: Final = "application/json"
 _SIDE: Final = (640, 480)
+
+
+def of_path(source: Path) -> list[Body]:
+    """Return the requests in a file or a folder of text, or the images in anything else.
+
+    A file that is one JSON value is one request, any other text a request in each line: JSON, or
+    a cell of a table with one column, as the retired product took them.
+
+    Raises:
+        CalotypeError: there is none, or it cannot be read.
+    """
+    found = [source] if source.is_file() else sorted(source.rglob("*"))
+    paths = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    if not paths or any(path.suffix.lower() not in _TEXTS for path in paths):
+        return of_images(source)
+    bodies = [body for path in paths for body in _of_text(path)][:MOST_LINES]
+    if not bodies:
+        raise errors.EmptyInput("expected requests", where=str(source), got="empty files")
+    return bodies
+
+
+def _of_text(path: Path) -> list[Body]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise errors.UnreadableFile(
+            "expected a readable file", where=str(path), got=error.strerror or "an I/O error"
+        ) from error
+    except ValueError as error:
+        raise errors.UnparsableFile(
+            "expected text in UTF-8", where=str(path), got=str(error)
+        ) from error
+    if _is_json(text):
+        return of_values([text])
+    lines = [line for line in text.splitlines() if line.strip()]
+    if path.suffix.lower() == ".csv" and not all(map(_is_json, lines)):
+        lines = _cells(text) or lines
+    return of_values(lines[:MOST_LINES])
+
+
+def _cells(text: str) -> list[str]:
+    """Return what stands in the only column of a table, below its heading; nothing for others."""
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    if any(len(row) != 1 for row in rows):
+        return []
+    cells = [row[0] for row in rows]
+    return cells[1:] if not _is_json(cells[0]) and all(map(_is_json, cells[1:])) else cells
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def of_images(source: Path) -> list[Body]:

@@ -3,6 +3,12 @@
 from calotype.webservice.deployment_configuration import (
     DeploymentConfiguration as WebserviceDeploymentConfiguration,
 )
+from calotype.webservice.exceptions import WebserviceException, WebserviceNotFound
 from calotype.webservice.webservice import Webservice
 
-__all__ = ["Webservice", "WebserviceDeploymentConfiguration"]
+__all__ = [
+    "Webservice",
+    "WebserviceDeploymentConfiguration",
+    "WebserviceException",
+    "WebserviceNotFound",
+]

@@ -1,0 +1,5 @@
+"""`azureml.contrib.services.aml_response`."""
+
+from calotype.serving.entry.raw_response import AMLResponse
+
+__all__ = ["AMLResponse"]

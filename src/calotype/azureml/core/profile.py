@@ -1,0 +1,5 @@
+"""`azureml.core.profile`."""
+
+from calotype.webservice.profile import ModelProfile
+
+__all__ = ["ModelProfile"]
