@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -202,9 +203,12 @@ class Hosted:
             return ask(connection, value, **headers)
 
     def answers(self, name: str) -> bool:
-        """Whether a request to a service's own port is answered with success."""
+        """Whether a request to a service's address is answered with success."""
         try:
-            return self.score(name)[0] == 200
+            uri = urlsplit(self.observe(name).scoring_uri)
+            link = http.client.HTTPConnection(uri.hostname or "", uri.port, timeout=30)
+            with contextlib.closing(link) as connection:
+                return ask(connection, path=uri.path)[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -266,11 +270,15 @@ def until(condition: Callable[[], object], what: str, *, limit_s: float = 20.0) 
 
 
 def ask(
-    connection: http.client.HTTPConnection, value: object = None, **headers: str
+    connection: http.client.HTTPConnection,
+    value: object = None,
+    *,
+    path: str = "/score",
+    **headers: str,
 ) -> tuple[int, Any]:
     """Score a value over an open connection; return status and answer."""
     body = json.dumps({"data": value})
-    connection.request("POST", "/score", body, {"Content-Type": "application/json", **headers})
+    connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read())
 

@@ -98,6 +98,7 @@ class Keeper:
                 kept.record = None
                 kept.wake()
             self._is_up = False
+            await self._door.keep(is_up=False)
             return
         await self.refresh()
         await self._search()

@@ -91,9 +91,13 @@ class KeptService:
         """Whether what stands before its replicas is there."""
         return self.has_port or self._door.is_ready
 
-    async def publish(self) -> None:
-        """Tell the front door which replicas callers should reach; it knows when this returns."""
-        await self._door.publish()
+    async def publish(self) -> set[str]:
+        """Tell the front door which replicas callers should reach.
+
+        Returns:
+            Those that it does not reach yet, as `KeptDoor.publish` has them.
+        """
+        return await self._door.publish()
 
     # Driving
 
@@ -137,11 +141,13 @@ class KeptService:
             return
         if not self._is_hopeless():
             self._listen(record)
-        for name in self.versions.keys() - {version.name for version in record.versions}:
-            self._drop(name)
         for version in record.versions:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
             await kept.reconcile(version)
+        if gone := self.versions.keys() - {version.name for version in record.versions}:
+            await self.publish()  # they get no requests any more
+            for name in gone:
+                self._drop(name)
         self.forgives = False
         if self._is_hopeless():
             self._stop_listening()  # callers would wait for ever
