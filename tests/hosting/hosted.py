@@ -284,13 +284,18 @@ def ask(
 
 
 @contextlib.contextmanager
-def hosting() -> Generator[Hosted]:
-    """Make a workspace in a short folder; at the end nothing of it is left."""
+def hosting(*, shares_database: bool = False) -> Generator[Hosted]:
+    """Make a workspace in a short folder; at the end nothing of it is left.
+
+    Args:
+        shares_database: it lies elsewhere, as if other machines used it too.
+    """
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="ct-"))
     before = os.environ.get(MARK)
     os.environ[MARK] = mark
-    workspace = Workspace.create("hosted", folder)
+    database = f"sqlite:///{folder / 'shared.db'}" if shares_database else ""
+    workspace = Workspace.create("hosted", folder, database=database)
     hosted = Hosted(folder, workspace, mark)
     sockets = hosted.layout.sockets
     try:

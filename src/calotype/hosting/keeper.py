@@ -27,7 +27,8 @@ from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.standby import LOCK_DESCRIPTOR
-from calotype.workspace.services import Service, machine
+from calotype.workspace.machine import is_here
+from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -129,11 +130,11 @@ class Keeper:
         seen = self._workspace.services.fingerprint(), self._workspace.fact("is_up")
         if seen == self._seen and not anew:
             return None
-        ours = machine()
+        place = self._workspace.place
         records = [
             one
             for one in self._workspace.services.list()
-            if one.host in ("", ours) and one.target != "batch"
+            if one.target != "batch" and is_here(place, one.host)
         ]
         self._seen = seen
         return seen[1], records

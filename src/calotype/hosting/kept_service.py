@@ -23,7 +23,7 @@ from calotype.hosting.plan_making import front_of, shape_of
 from calotype.hosting.uris import uris_of
 from calotype.serving.server import listen
 from calotype.workspace.credentials import Credentials
-from calotype.workspace.services import machine
+from calotype.workspace.machine import is_here
 
 if TYPE_CHECKING:
     from calotype.hosting.kept_door import KeptDoor
@@ -197,7 +197,7 @@ class KeptService:
         except errors.NotFound:
             record = None
         if record is not None:
-            is_elsewhere = record.host not in ("", machine())
+            is_elsewhere = not is_here(self.workspace.place, record.host)
             if is_elsewhere or record.created_at == self._made_at:
                 return
         shutil.rmtree(self.layout.service(self.name), ignore_errors=True)
