@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -202,9 +203,12 @@ class Hosted:
             return ask(connection, value, **headers)
 
     def answers(self, name: str) -> bool:
-        """Whether a request to a service's own port is answered with success."""
+        """Whether a request to a service's address is answered with success."""
         try:
-            return self.score(name)[0] == 200
+            uri = urlsplit(self.observe(name).scoring_uri)
+            link = http.client.HTTPConnection(uri.hostname or "", uri.port, timeout=30)
+            with contextlib.closing(link) as connection:
+                return ask(connection, path=uri.path)[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -266,23 +270,32 @@ def until(condition: Callable[[], object], what: str, *, limit_s: float = 20.0) 
 
 
 def ask(
-    connection: http.client.HTTPConnection, value: object = None, **headers: str
+    connection: http.client.HTTPConnection,
+    value: object = None,
+    *,
+    path: str = "/score",
+    **headers: str,
 ) -> tuple[int, Any]:
     """Score a value over an open connection; return status and answer."""
     body = json.dumps({"data": value})
-    connection.request("POST", "/score", body, {"Content-Type": "application/json", **headers})
+    connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read())
 
 
 @contextlib.contextmanager
-def hosting() -> Generator[Hosted]:
-    """Make a workspace in a short folder; at the end nothing of it is left."""
+def hosting(*, shares_database: bool = False) -> Generator[Hosted]:
+    """Make a workspace in a short folder; at the end nothing of it is left.
+
+    Args:
+        shares_database: it lies elsewhere, as if other machines used it too.
+    """
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="ct-"))
     before = os.environ.get(MARK)
     os.environ[MARK] = mark
-    workspace = Workspace.create("hosted", folder)
+    database = f"sqlite:///{folder / 'shared.db'}" if shares_database else ""
+    workspace = Workspace.create("hosted", folder, database=database)
     hosted = Hosted(folder, workspace, mark)
     sockets = hosted.layout.sockets
     try:

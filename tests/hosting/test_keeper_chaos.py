@@ -82,7 +82,7 @@ def test_a_hundred_kills_lose_nothing(hosted: Hosted) -> None:
 def _until_right(hosted: Hosted, names: tuple[str, ...]) -> None:
     def is_right() -> bool:
         states = {hosted.observe(name).state for name in names}
-        return states == {"Healthy"} and hosted.answers("one") and hosted.answers("two")
+        return states == {"Healthy"} and all(map(hosted.answers, names))
 
     try:
         until(is_right, "all is right again", limit_s=RIGHT_WITHIN_S)

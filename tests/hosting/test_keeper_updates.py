@@ -9,9 +9,13 @@ import os
 import signal
 import threading
 from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hosted import ECHO, Hosted, ask, until
+
+from calotype.hosting import locks
 
 CLIENTS = 32
 UPDATES = 3
@@ -23,7 +27,7 @@ class Callers:
     def __init__(self, hosted: Hosted, name: str) -> None:
         self.answers: Counter[object] = Counter()
         self.failures: list[str] = []
-        self._hosted, self._name = hosted, name
+        self._uri = urlsplit(hosted.observe(name).scoring_uri)
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._call) for _ in range(CLIENTS)]
@@ -39,10 +43,11 @@ class Callers:
             thread.join()
 
     def _call(self) -> None:
-        with contextlib.closing(self._hosted.connect(self._name)) as connection:
+        link = http.client.HTTPConnection(self._uri.hostname or "", self._uri.port, timeout=30)
+        with contextlib.closing(link) as connection:
             while not self._is_over.wait(0.02):
                 try:
-                    status, answer = ask(connection, 1)
+                    status, answer = ask(connection, 1, path=self._uri.path)
                 except (OSError, http.client.HTTPException) as error:
                     self.failures.append(repr(error))
                     connection.close()
@@ -53,9 +58,18 @@ class Callers:
                     ] += 1
 
 
-def test_32_callers_see_no_failure_during_updates(hosted: Hosted) -> None:
-    hosted.add("busy", max_request_wait_ms=20_000)
+def add_busy(hosted: Hosted, target: Any) -> None:
+    replicas = {"num_replicas": 2} if target == "cluster" else {}
+    hosted.add("busy", target=target, max_request_wait_ms=20_000, **replicas)
     hosted.until_state("busy", "Healthy")
+    until(lambda: hosted.answers("busy"), "it answers")
+
+
+@pytest.mark.parametrize(
+    "target", ["local", pytest.param("cluster", marks=pytest.mark.slow)]
+)
+def test_32_callers_see_no_failure_during_updates(hosted: Hosted, target: str) -> None:
+    add_busy(hosted, target)
     with Callers(hosted, "busy") as callers:
         for number in range(2, 2 + UPDATES):
             hosted.update("busy", ECHO.replace("1", str(number)))
@@ -86,9 +100,11 @@ def test_an_old_replica_takes_leave_of_each_caller_with_an_answer(hosted: Hosted
 
 
 @pytest.mark.slow
-def test_callers_see_no_failure_when_keepers_die_during_updates(hosted: Hosted) -> None:
-    hosted.add("busy", max_request_wait_ms=20_000)
-    hosted.until_state("busy", "Healthy")
+@pytest.mark.parametrize("target", ["local", "cluster"])
+def test_callers_see_no_failure_when_keepers_die_during_updates(
+    hosted: Hosted, target: str
+) -> None:
+    add_busy(hosted, target)
     with Callers(hosted, "busy") as callers:
         for number in range(2, 2 + UPDATES):
             hosted.update("busy", ECHO.replace("1", str(number)))
@@ -97,3 +113,30 @@ def test_callers_see_no_failure_when_keepers_die_during_updates(hosted: Hosted) 
             until(lambda number=number: callers.answers[number], f"callers reach {number}")
     assert callers.failures == []
     assert set(callers.answers) == set(range(1, 2 + UPDATES))
+
+
+@pytest.mark.slow
+def test_a_keeper_that_dies_when_new_replicas_are_ready_costs_no_request(hosted: Hosted) -> None:
+    """The next keeper finds them before it has looked at the front door."""
+    add_busy(hosted, "cluster")
+    with Callers(hosted, "busy") as callers:
+        for number in range(2, 3 + UPDATES):
+            hosted.update("busy", ECHO.replace("1", str(number)))
+            until(lambda number=number: _is_ready(hosted, number), "a replica is ready")
+            os.kill(locks.facts(hosted.layout.keeper_lock)["pid"], signal.SIGKILL)
+            until(lambda number=number: callers.answers[number], f"callers reach {number}")
+            hosted.until(
+                "busy",
+                lambda seen, number=number: {one.revision for one in seen.replicas} == {number},
+                "the old ones have left",
+            )
+    assert callers.failures == []
+    assert set(callers.answers) == set(range(1, 3 + UPDATES))
+
+
+def _is_ready(hosted: Hosted, revision: int) -> bool:
+    found = hosted.layout.replica_lock("busy", "x").parent.glob("*.lock")
+    return any(
+        said.get("revision") == revision and said.get("state") == "ready"
+        for said in map(locks.facts, found)
+    )

@@ -10,6 +10,7 @@ from calotype.cli.completion import complete_models
 from calotype.cli.service_option import management, name_option
 from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
+from calotype.workspace.machine import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +128,7 @@ def document_of(service: Service, observation: Observation | None) -> dict[str, 
         "created_by": service.created_by,
         "created_at": service.created_at.isoformat(),
         "updated_at": service.updated_at.isoformat(),
-        "host": service.host,
+        "host": shown(service.host),
         "is_endpoint": service.is_endpoint,
         "versions": [_version(service, one.name, observation) for one in service.versions],
         "replicas": _replicas(observation),

@@ -27,12 +27,14 @@ from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.standby import LOCK_DESCRIPTOR
-from calotype.workspace.services import Service, machine
+from calotype.workspace.machine import is_here
+from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
+_SEARCH_EVERY_S: Final = 5.0
 _ROTATE_EVERY_S: Final = 20.0
 _LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
@@ -55,6 +57,7 @@ class Keeper:
         self._load = KeptLoad(workspace, self._layout, self._services, self.refresh)
         self._seen: object = None
         self._rotated_s = time.monotonic()
+        self._searched_s = 0.0
         self._is_up: bool | None = None
         self._idle_since_s = time.monotonic()
         self._refreshing = asyncio.Lock()
@@ -96,8 +99,10 @@ class Keeper:
                 kept.record = None
                 kept.wake()
             self._is_up = False
+            await self._door.keep(is_up=False)
             return
         await self.refresh()
+        await self._search()
         await self._keep_standby()
         await self._door.keep(is_up=self._is_up)
         await self._load.look()
@@ -125,14 +130,27 @@ class Keeper:
         seen = self._workspace.services.fingerprint(), self._workspace.fact("is_up")
         if seen == self._seen and not anew:
             return None
-        ours = machine()
+        place = self._workspace.place
         records = [
             one
             for one in self._workspace.services.list()
-            if one.host in ("", ours) and one.target != "batch"
+            if one.target != "batch" and is_here(place, one.host)
         ]
         self._seen = seen
         return seen[1], records
+
+    async def _search(self, *, anew: bool = False) -> None:
+        """Wind up what runs without a record: of services that were deleted while nobody looked."""
+        now_s = time.monotonic()
+        if self._searched_s and now_s - self._searched_s < _SEARCH_EVERY_S and not anew:
+            return
+        self._searched_s = now_s
+        for name in await asyncio.to_thread(_running_services, self._layout):
+            if name not in self._services:
+                logger.warning("service %s runs and has no record", name)
+                self._services[name] = KeptService(
+                    self._workspace, self._layout, name, None, self._door
+                )
 
     def _take(self, record: Service) -> None:
         kept = self._services.get(record.name)
@@ -143,7 +161,9 @@ class Keeper:
                 return
             kept = None
         if kept is None:
-            kept = KeptService(self._workspace, self._layout, record, self._door)
+            kept = KeptService(
+                self._workspace, self._layout, record.name, record, self._door
+            )
             self._services[record.name] = kept
         if kept.record != record or kept.is_wanted != (self._is_up is not False):
             kept.record = record
@@ -201,7 +221,10 @@ class Keeper:
         self._idle_since_s = time.monotonic()
         await self.refresh(anew=True)
         self._bell.set()
-        kept = self._services.get(str(command.get("service", "")))
+        name = str(command.get("service", ""))
+        if name not in self._services:
+            await self._search(anew=True)
+        kept = self._services.get(name)
         if kept is not None:
             await kept.settle()
         return {}
@@ -253,6 +276,12 @@ class Keeper:
         await self._door.stop()
         self._bell.set()
         return {"pid": os.getpid()}
+
+
+def _running_services(layout: Layout) -> set[str]:
+    """Return the names of the services of which a replica lives."""
+    found = layout.run.glob("services/*/replicas/*.lock")
+    return {path.parent.parent.name for path in found if locks.is_held(path)}
 
 
 def _is_another(kept: KeptService, record: Service) -> bool:

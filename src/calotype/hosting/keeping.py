@@ -13,6 +13,7 @@ from calotype.hosting import control, locks
 from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation
+from calotype.workspace.machine import is_here
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
@@ -101,6 +102,10 @@ def observe(workspace: Workspace, name: str) -> Observation:
         NotFound: there is none of that name.
     """
     record = workspace.services.get(name)
+    if not is_here(workspace.place, record.host):
+        from calotype.hosting.unkept import observation_of
+
+        return observation_of(workspace, record)
     socket = Layout.of(workspace.place).keeper_socket
     found: dict[str, Any] | None = None
     try:

@@ -36,6 +36,9 @@ FIRST_PORT: Final = 8780
 _DELAYS_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 _LEAVES_WITHIN_S: Final = 40.0
 _READY_WITHIN_S: Final = 20.0
+_CONFIRMS_WITHIN_S: Final = 10.0
+EVERYTHING: Final = frozenset({"*"})
+"""In place of names of replicas: the front door has not confirmed anything."""
 
 
 class KeptDoor:
@@ -67,7 +70,10 @@ class KeptDoor:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self._started_s = 0.0
-        self._is_wanted = False
+        self._is_wanted: bool | None = None  # not looked at yet
+        self._decided = asyncio.Event()
+        self._inherited: Mapping[str, ServiceRoute] = {}
+        self._unlinked: set[str] = set()
         self._changed = changed
         self._watch: processes.Watch | None = None
         self.is_ready = False
@@ -81,7 +87,10 @@ class KeptDoor:
             await self._keep(is_up)
 
     async def _keep(self, is_up: bool | None) -> None:
+        if self._is_wanted is None:
+            self._inherit()
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
+        self._decided.set()
         if not self._is_wanted:
             if self.is_running:
                 await self.stop()
@@ -91,6 +100,12 @@ class KeptDoor:
         elif self._watch is None:
             await self._adopt()
         self._look()
+
+    def _inherit(self) -> None:
+        """Keep what another keeper wrote, for the versions that have not been looked at yet."""
+        if self.is_running:
+            with contextlib.suppress(errors.CalotypeError, OSError, ValueError, TypeError, KeyError):
+                self._inherited = Routes.read(self._layout.routes).services
 
     async def _adopt(self) -> None:
         """Take over one that another keeper started."""
@@ -216,24 +231,47 @@ class KeptDoor:
 
     # What it passes on
 
-    async def publish(self, *, anew: bool = False) -> None:
-        """Tell it where requests go now, if that has changed; it knows when this comes back."""
+    async def publish(self, *, anew: bool = False) -> set[str]:
+        """Tell it where requests go now, if that has changed.
+
+        Returns:
+            The replicas that it does not reach yet; EVERYTHING when it has not even answered.
+        """
+        await self._decided.wait()
         if not self._is_wanted:
-            return
+            return set()
         async with self._publishing:
             if not self._facts:
                 await self._choose_address()
             routes = self._routes()
-            if routes == self._written and not anew:
-                return
-            await asyncio.to_thread(routes.write, self._layout.routes)
-            self._written = routes
-            with contextlib.suppress(errors.CalotypeError):
-                await control.call(self._layout.front_door_socket, "routes")
+            if routes == self._written and not self._unlinked and not anew:
+                return set()
+            if routes != self._written or anew:
+                await asyncio.to_thread(routes.write, self._layout.routes)
+                self._written = routes
+            self._unlinked = await self._tell_routes()
+            return self._unlinked
+
+    async def _tell_routes(self) -> set[str]:
+        try:
+            said = await control.call(
+                self._layout.front_door_socket, "routes", timeout_s=_CONFIRMS_WITHIN_S
+            )
+        except control.NobodyThere:
+            # One that is still to take its lock reads the routes afterwards.
+            return set(EVERYTHING) if self.is_running else set()
+        except errors.CalotypeError as error:
+            logger.warning("the front door does not take the new routes: %s", error)
+            return set(EVERYTHING)
+        return {str(name).rpartition("/")[2] for name in said.get("waiting_for", ())}
 
     def _routes(self) -> Routes:
         facts = self._facts
-        services = {name: _route(kept) for name, kept in self._services.items() if kept.record}
+        services = {
+            name: _route(kept, self._inherited.get(name))
+            for name, kept in self._services.items()
+            if kept.record
+        }
         return Routes(
             host=facts["host"],
             port=facts["port"],
@@ -251,14 +289,16 @@ class KeptDoor:
         return {"pid": pid, "uri": self.uris.base}
 
 
-def _route(kept: KeptService) -> ServiceRoute | None:
+def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | None:
     record = kept.record
     if record is None or record.desired == "stopped" or not kept.is_wanted:
         return None
     versions: dict[str, VersionRoute] = {}
     for version in record.versions:
         found = kept.versions.get(version.name)
-        if found is None:
+        if found is None or not found.is_known:
+            if inherited is not None and version.name in inherited.versions:
+                versions[version.name] = inherited.versions[version.name]
             continue
         ready = {one.name: one.wire for one in found.replicas if _is_reached(one, found.serving)}
         number = found.serving[0] if found.serving else version.wanted_revision

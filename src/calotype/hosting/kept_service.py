@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import processes
+from calotype.hosting import locks, processes
 from calotype.hosting.kept_replica import KeptReplica, fault, found_replicas
 from calotype.hosting.kept_version import KeptVersion
 from calotype.hosting.layout import Layout
@@ -23,6 +23,7 @@ from calotype.hosting.plan_making import front_of, shape_of
 from calotype.hosting.uris import uris_of
 from calotype.serving.server import listen
 from calotype.workspace.credentials import Credentials
+from calotype.workspace.machine import is_here
 
 if TYPE_CHECKING:
     from calotype.hosting.kept_door import KeptDoor
@@ -44,7 +45,8 @@ class KeptService:
     Args:
         workspace: whose.
         layout: places of the workspace.
-        record: what there should be.
+        name: of the service.
+        record: what there should be; None: nothing, but processes of it may live.
         door: the front door.
 
     Attributes:
@@ -56,11 +58,17 @@ class KeptService:
     """
 
     def __init__(
-        self, workspace: Workspace, layout: Layout, record: Service, door: KeptDoor
+        self,
+        workspace: Workspace,
+        layout: Layout,
+        name: str,
+        record: Service | None,
+        door: KeptDoor,
     ) -> None:
         self.workspace, self.layout = workspace, layout
-        self.name, self.target = record.name, record.target
-        self.record: Service | None = record
+        self.name, self.target = name, record.target if record is not None else "local"
+        self.record = record
+        self._made_at = record.created_at if record is not None else None
         self.is_wanted = True
         self.is_over = False
         self.forgives = False
@@ -83,9 +91,13 @@ class KeptService:
         """Whether what stands before its replicas is there."""
         return self.has_port or self._door.is_ready
 
-    async def publish(self) -> None:
-        """Tell the front door which replicas callers should reach; it knows when this returns."""
-        await self._door.publish()
+    async def publish(self) -> set[str]:
+        """Tell the front door which replicas callers should reach.
+
+        Returns:
+            Those that it does not reach yet, as `KeptDoor.publish` has them.
+        """
+        return await self._door.publish()
 
     # Driving
 
@@ -129,11 +141,13 @@ class KeptService:
             return
         if not self._is_hopeless():
             self._listen(record)
-        for name in self.versions.keys() - {version.name for version in record.versions}:
-            self._drop(name)
         for version in record.versions:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
             await kept.reconcile(version)
+        if gone := self.versions.keys() - {version.name for version in record.versions}:
+            await self.publish()  # they get no requests any more
+            for name in gone:
+                self._drop(name)
         self.forgives = False
         if self._is_hopeless():
             self._stop_listening()  # callers would wait for ever
@@ -163,9 +177,30 @@ class KeptService:
         if record is not None:
             await self._write("Unhealthy", fault(_STOPPED))
         elif not self.versions:
-            await asyncio.to_thread(shutil.rmtree, self.layout.service(self.name), True)
+            if await asyncio.to_thread(self._is_held):  # by one that had said nothing yet
+                self._adopted_s = 0.0
+                return
+            await asyncio.to_thread(self._forget_files)
             self.is_over = True
             self._door.tell_change()
+
+    def _is_held(self) -> bool:
+        folder = self.layout.replica_lock(self.name, "x").parent
+        return any(map(locks.is_held, folder.glob("*.lock")))
+
+    def _forget_files(self) -> None:
+        """Remove its files, unless they are of a service that there is."""
+        if not self.workspace.place.is_made:
+            return  # the folder has gone, and nobody knows what the records say
+        try:
+            record = self.workspace.services.get(self.name)
+        except errors.NotFound:
+            record = None
+        if record is not None:
+            is_elsewhere = not is_here(self.workspace.place, record.host)
+            if is_elsewhere or record.created_at == self._made_at:
+                return
+        shutil.rmtree(self.layout.service(self.name), ignore_errors=True)
 
     @property
     def is_idle(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
 from calotype.hosting import capacity, processes
+from calotype.hosting.kept_door import EVERYTHING
 from calotype.hosting.kept_replica import KeptReplica, Key, fault
 from calotype.hosting.plan_making import front_of, plan_of
 from calotype.hosting.unpacking import Unpacked, listing, unpack
@@ -27,6 +28,7 @@ _SETTLED_S: Final = 10.0  # who served that long did not die of its start
 _TRIES: Final = 3  # of a revision that has never served
 _LOOK_EVERY_S: Final = 2.0
 _WEIGH_EVERY_S: Final = 1.0
+_LEAVES_WITHIN_S: Final = 30.0
 
 
 class KeptVersion:
@@ -40,6 +42,7 @@ class KeptVersion:
         replicas: all that live, of whatever revision.
         scale: how many there should be, of those whose number follows the load.
         serving: what callers reach; None before the first was ready.
+        is_known: whether `serving` has been found out.
     """
 
     def __init__(self, service: KeptService, name: str) -> None:
@@ -47,6 +50,7 @@ class KeptVersion:
         self.replicas: list[KeptReplica] = []
         self.scale = 0
         self.serving: Key | None = None
+        self.is_known = False
         self._service = service
         self._unpacked: dict[int, Unpacked] = {}
         self._unpacking = asyncio.Lock()
@@ -59,6 +63,7 @@ class KeptVersion:
         self._failures = 0
         self._next_try_s = 0.0
         self._weighed_s = 0.0
+        self._leave_by_s = 0.0
         self._pulse_s = 1.0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,6 +102,7 @@ class KeptVersion:
             # Of those that were found running, or will be started.
             shapes = [one.key for one in self.replicas if one.key[0] == version.serving_revision]
             self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
+        self.is_known = True
 
     def _count(self, runtime: RuntimeSettings) -> int:
         if self._service.target != "cluster":
@@ -134,8 +140,15 @@ class KeptVersion:
             logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
             await self._service.write_version(self.name, serving_revision=key[0])
         others = [one for one in self.replicas if one.key != key and one.is_live]
-        if others:
-            await self._service.publish()
+        if not others:
+            self._leave_by_s = 0.0
+            return
+        unreached = await self._service.publish()
+        self._leave_by_s = self._leave_by_s or time.monotonic() + _LEAVES_WITHIN_S
+        is_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in new)})
+        # A front door that never answers keeps nobody from being updated: it passes nothing on.
+        if is_reached or time.monotonic() > self._leave_by_s:
+            self._leave_by_s = 0.0
             self._retire(others, is_replaced=True)
 
     def _retire(self, replicas: list[KeptReplica], *, is_replaced: bool) -> None:

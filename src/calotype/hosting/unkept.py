@@ -13,6 +13,7 @@ from calotype.hosting.kept_replica import fault, found_replicas
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
 from calotype.hosting.uris import door_uris, uris_of
+from calotype.workspace.machine import belongs_to, is_here
 
 if TYPE_CHECKING:
     from calotype.workspace.services import Service, State, Version
@@ -23,6 +24,8 @@ _PATIENCE_S: Final = 40.0
 
 def observation_of(workspace: Workspace, record: Service) -> Observation:
     """Return how a service is, by the locks that its processes hold."""
+    if not is_here(workspace.place, record.host):
+        return _elsewhere(record)
     layout = Layout.of(workspace.place)
     living = found_replicas(layout, record.name)
     versions = {one.name: _version(one, living) for one in record.versions}
@@ -34,6 +37,20 @@ def observation_of(workspace: Workspace, record: Service) -> Observation:
     error = None if state == "Healthy" else record.error or fault("Nobody keeps it: calotype up.")
     replicas = tuple(_replica(facts) for facts in living.values())
     return Observation(state, error, uris.scoring, uris.swagger, versions, replicas)
+
+
+def _elsewhere(record: Service) -> Observation:
+    """Return what its own machine has written down of a service."""
+    versions = {
+        one.name: VersionObservation(
+            one.state, one.error, one.wanted_revision, one.serving_revision, 0
+        )
+        for one in record.versions
+    }
+    said = record.error["message"] + " " if record.error is not None else ""
+    where = belongs_to(record.host)
+    error = fault(f"{said}{where[0].upper()}{where[1:]}, which has said this; ask there.")
+    return Observation(record.state, error, "", "", versions, ())
 
 
 def _version(version: Version, living: dict[str, dict[str, Any]]) -> VersionObservation:

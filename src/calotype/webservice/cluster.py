@@ -10,6 +10,7 @@ from calotype.webservice.cluster_configuration import ClusterConfiguration
 from calotype.webservice.exceptions import WebserviceNotFound, told_as
 from calotype.webservice.updating import default_of, known_only, update
 from calotype.webservice.webservice import Webservice
+from calotype.workspace.machine import shown
 
 if TYPE_CHECKING:
     from calotype.webservice.compute import ClusterCompute
@@ -26,7 +27,7 @@ class ClusterWebservice(Webservice):
     @property
     def compute_name(self) -> str:
         """The machine that runs it."""
-        return self.record().host
+        return shown(self.record().host)
 
     @property
     def num_replicas(self) -> int | None:

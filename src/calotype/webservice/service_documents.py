@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from calotype.workspace.machine import shown
 from calotype.workspace.services import Service, Version
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
             "refreshPeriodInSeconds": runtime.autoscale_refresh_s,
             "targetUtilization": runtime.autoscale_target_utilization,
         },
-        "computeName": record.host,
+        "computeName": shown(record.host),
         "containerResourceRequirements": {
             "cpu": runtime.cpu_cores,
             "cpuLimit": runtime.cpu_cores_limit,

@@ -24,7 +24,8 @@ from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
 from calotype.serving.entry.fork_client import SECRETS
 from calotype.workspace.runs import Run
-from calotype.workspace.services import ONLY_VERSION, machine, now
+from calotype.workspace.machine import identity, is_here, shown
+from calotype.workspace.services import ONLY_VERSION, now
 from calotype.workspace.workspace import Workspace
 
 _PROCESS: Final = "calotype.hosting.batch.process"
@@ -69,7 +70,7 @@ class BatchJobs:
         """
         version = self._batch_version(service)
         source = self._source(images)
-        run = Run(KIND, service, "Starting")
+        run = Run(KIND, service, "Starting", host=identity(self._workspace.place))
         places = JobPlaces.of(self._workspace.place, service, run.id)
         result = Path(out).absolute() if out else places.results
         inputs = {
@@ -241,9 +242,9 @@ class BatchJobs:
         return JobPlaces.of(self._workspace.place, job.service, job.id)
 
     def _seen(self, run: Run) -> Job:
-        is_here = run.host == machine()
+        is_ours = is_here(self._workspace.place, run.host)
         lock = JobPlaces.of(self._workspace.place, run.subject, run.id).lock
-        if is_here and run.state in RUNNING_STATES and not locks.is_held(lock):
+        if is_ours and run.state in RUNNING_STATES and not locks.is_held(lock):
             # Asked again: the process may have ended between the two looks.
             run = self._runs.get(run.id)
             state = true_state(run.state, is_alive=locks.is_held(lock))
@@ -252,11 +253,11 @@ class BatchJobs:
         return job_of(run, state)
 
     def _check_here(self, job: Job) -> None:
-        if job.host != machine():
+        if not is_here(self._workspace.place, job.host):
             raise errors.NotSupported(
                 "expected a job of this machine",
                 where=f"job '{job.id}'",
-                got=f"one of '{job.host}'",
+                got=f"one of '{shown(job.host)}'",
                 action="Run the command there.",
             )
 

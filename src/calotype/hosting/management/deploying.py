@@ -10,7 +10,8 @@ from calotype.hosting.management import checking, credentials, keeper, updating
 from calotype.hosting.management.access import new_access
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
-from calotype.workspace.services import Revision, Service, Version, machine, now, user
+from calotype.workspace.machine import identity, require_here
+from calotype.workspace.services import Revision, Service, Version, now, user
 from calotype.workspace.workspace import Workspace
 
 
@@ -44,6 +45,7 @@ def _existing(workspace: Workspace, request: DeployRequest) -> Service | None:
             got="one of that name",
             action="Choose another, or say overwrite=True (--overwrite).",
         )
+    require_here(workspace.place, existing.host, what=f"service '{request.name}'")
     if (existing.target, existing.is_endpoint) != (request.target, request.is_endpoint):
         raise errors.AlreadyExists(
             f"expected a service on target '{request.target}', to be updated in place",
@@ -111,7 +113,7 @@ def _service(workspace: Workspace, request: DeployRequest) -> Service:
         desired="running",
         state=version.state,
         error=None,
-        host=machine(),
+        host=identity(workspace.place),
         description=request.description,
         tags=dict(request.tags),
         properties=dict(request.properties),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from calotype.workspace.services import Service, machine
+from calotype.workspace.machine import is_here
+from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def tell(workspace: Workspace, service: Service) -> None:
     """Have a keeper run, and look at the records of a service now."""
-    if service.target == "batch" or service.host not in ("", machine()):
+    if service.target == "batch" or not is_here(workspace.place, service.host):
         return  # no processes, or those of another machine, whose keeper looks by itself
     from calotype.hosting import keeping
 

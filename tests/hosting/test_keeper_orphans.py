@@ -1,0 +1,42 @@
+"""What runs of a service without a record is ended, whoever looked away when that was deleted."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from hosted import ECHO, Hosted, is_listening, until
+
+from calotype.hosting import keeping
+
+
+def test_a_service_deleted_while_its_keeper_dies_ends(hosted: Hosted) -> None:
+    hosted.add("other")
+    hosted.add("orphan")
+    for name in ("other", "orphan"):
+        hosted.until_state(name, "Healthy")
+    port = hosted.port("orphan")
+    keeper = hosted.keeper()
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)  # it sees nothing of what follows
+    hosted.workspace.services.delete("orphan")
+    os.kill(keeper, signal.SIGKILL)
+    keeping.notify(hosted.workspace, "orphan")
+    until(lambda: not hosted.layout.service("orphan").exists(), "nothing of it is left")
+    assert not is_listening(port)
+    assert len(hosted.pids("hosting.replica")) == 1
+    assert hosted.score("other")[0] == 200
+    hosted.add("orphan", ECHO.replace("1", "7"))
+    hosted.until_state("orphan", "Healthy")
+    assert hosted.score("orphan")[1]["revision"] == 7
+
+
+def test_the_last_service_deleted_without_a_keeper_ends(hosted: Hosted) -> None:
+    hosted.add("orphan")
+    hosted.until_state("orphan", "Healthy")
+    for module in ("hosting.standby", "hosting.keeper"):
+        for pid in hosted.pids(module):
+            os.kill(pid, signal.SIGKILL)
+    hosted.workspace.services.delete("orphan")  # and nobody is told
+    hosted.until_gone()
+    assert not hosted.layout.service("orphan").exists()
