@@ -9,7 +9,6 @@ with hosting() as hosted:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
@@ -134,16 +133,11 @@ class Hosted:
             inference,
             RuntimeSettings(**{**last.runtime.model_dump(), **runtime}),
         )
-        changed = dataclasses.replace(
-            version,
-            wanted_revision=revision.number,
-            state="Transitioning",
-            error=None,
-            revisions=(*version.revisions, revision),
-        )
-        self.workspace.services.put_version(name, changed)
+        with self.workspace.services.editing(name) as edit:
+            number = edit.put_revision(version.name, revision)
+            edit.change_version(version.name, state="Transitioning")
         keeping.notify(self.workspace, name)
-        return revision.number
+        return number
 
     def delete(self, name: str) -> None:
         """Forget a service."""

@@ -130,8 +130,9 @@ def add_version(hosted: Hosted, name: str, script: str, rules: dict[str, Any]) -
         revisions=(dataclasses.replace(first.wanted, number=1, inference=inference),),
         rollout=rollout,
     )
-    hosted.workspace.services.put_version(name, fresh)
-    hosted.workspace.services.change_version(name, "default", traffic_percent=50)
+    with hosted.workspace.services.editing(name) as edit:
+        edit.add_version(fresh)
+        edit.change_version("default", traffic_percent=50)
     keeping.notify(hosted.workspace, name)
 
 

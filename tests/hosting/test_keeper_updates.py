@@ -65,9 +65,7 @@ def add_busy(hosted: Hosted, target: Any) -> None:
     until(lambda: hosted.answers("busy"), "it answers")
 
 
-@pytest.mark.parametrize(
-    "target", ["local", pytest.param("cluster", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("target", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def test_32_callers_see_no_failure_during_updates(hosted: Hosted, target: str) -> None:
     add_busy(hosted, target)
     with Callers(hosted, "busy") as callers:

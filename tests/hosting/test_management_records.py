@@ -18,7 +18,7 @@ from calotype.hosting.management import DeployRequest, Management
 from calotype.hosting.management.access import changed_access, new_access
 from calotype.hosting.management.credentials import keys_of, make_credentials, opened, regenerated
 from calotype.hosting.management.locking import changing, lock_of
-from calotype.hosting.management.versions import split
+from calotype.hosting.management.shares import split
 from calotype.hosting.source_folder import inference_of
 from calotype.workspace.service_settings import (
     AccessSettings,

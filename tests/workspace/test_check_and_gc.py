@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from writers import service
 
 from calotype import errors, files
@@ -186,3 +187,32 @@ def test_rows_that_belong_to_none_are_seen(workspace: Workspace) -> None:
         connection.exec_driver_sql("BEGIN")
     found = problems(workspace)
     assert (str(workspace.place.root / "workspace.db")) in {where for where, _ in found}
+
+
+def test_records_of_services_that_contradict_each_other_are_found(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    fill(workspace, tmp_path)
+    workspace.models.register(write(tmp_path / "gone.bin", "gone"), "gone")
+    made = service(workspace, "birds")
+    (version,) = made.versions
+    revision = dataclasses.replace(version.revisions[0], models=("gone:1", "model:1"))
+    versions = [
+        dataclasses.replace(version, name=name, traffic_percent=60, revisions=(revision,))
+        for name in ("blue", "green")
+    ]
+    workspace.services.add(dataclasses.replace(made, versions=tuple(versions)))
+    workspace.services.change_version("birds", "green", serving_revision=7)
+    with workspace.database.writing() as connection:  # as an older program did
+        connection.execute(sqlalchemy.text("DELETE FROM models WHERE name = 'gone'"))
+    found = problems(workspace)
+    assert [problem for where, problem in found if where == "service 'birds'"] == [
+        "It should have one default version and has blue, green.",
+        "Its versions have 120 percent of the traffic together.",
+    ]
+    missing = "Model 'gone:1' of revision 1 is not registered."
+    where = "version '{}' of service 'birds'"
+    assert (where.format("blue"), missing) in found
+    assert (where.format("green"), missing) in found
+    assert (where.format("green"), "It has no revision 7, which should run.") in found
+    assert len(found) == 5

@@ -6,6 +6,7 @@ The front door counts; the policies are pure and lie elsewhere; here what they s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype import errors
 from calotype.hosting import control
 from calotype.hosting.autoscale import Autoscaler, AutoscaleRules
 from calotype.hosting.canary import RolloutRules, Verdict, judge
@@ -149,40 +151,55 @@ class KeptLoad:
             return
         del self._steps[name]
         logger.info("%s %s: %s: %s", record.name, version.name, verdict.action, verdict.reason)
-        await asyncio.to_thread(self._write, record, version, control_name, verdict)
+        with contextlib.suppress(errors.NotFound):  # it has just been deleted
+            await asyncio.to_thread(
+                write_verdict, self._workspace, record, version, control_name, verdict
+            )
         await self._refresh()
 
-    def _write(
-        self, record: Service, version: Version, control_name: str, verdict: Verdict
-    ) -> None:
-        if verdict.action == "roll back":
-            state = "rolled back"
-        else:
-            state = "done" if verdict.percent >= 100 else IN_PROGRESS
-        rollout = {
-            **version.rollout,
-            "state": state,
-            "reason": verdict.reason,
-            "step_since": datetime.now(UTC).isoformat(),
-        }
-        records = self._workspace.services
+
+def write_verdict(
+    workspace: Workspace, record: Service, version: Version, control_name: str, verdict: Verdict
+) -> None:
+    """Give a version the share that follows from a verdict, and the rest to its control.
+
+    Nothing is written when somebody has shared the traffic out otherwise since it was judged.
+
+    Raises:
+        NotFound: the service has been deleted.
+    """
+    if verdict.action == "roll back":
+        state = "rolled back"
+    else:
+        state = "done" if verdict.percent >= 100 else IN_PROGRESS
+    rollout = {
+        **version.rollout,
+        "state": state,
+        "reason": verdict.reason,
+        "step_since": datetime.now(UTC).isoformat(),
+    }
+    with workspace.services.editing(record.name) as edit:
+        if _traffic(edit.service) != _traffic(record):
+            return  # somebody has shared it out otherwise since it was judged
         others = sum(
             one.traffic_percent
             for one in record.versions
             if one.name not in (version.name, control_name)
         )
         percent = min(verdict.percent, 100 - others)
-        records.change_version(record.name, version.name, traffic_percent=percent, rollout=rollout)
-        records.change_version(
-            record.name, control_name, traffic_percent=max(100 - others - percent, 0)
-        )
-        self._workspace.audit.note(
-            "service.roll_back" if verdict.action == "roll back" else "service.canary_step",
-            record.name,
-            version=version.name,
-            percent=percent,
-            reason=verdict.reason,
-        )
+        edit.change_version(version.name, traffic_percent=percent, rollout=rollout)
+        edit.change_version(control_name, traffic_percent=max(100 - others - percent, 0))
+    workspace.audit.note(
+        "service.roll_back" if verdict.action == "roll back" else "service.canary_step",
+        record.name,
+        version=version.name,
+        percent=percent,
+        reason=verdict.reason,
+    )
+
+
+def _traffic(service: Service) -> list[tuple[object, ...]]:
+    return [(one.name, one.traffic_percent, one.rollout) for one in service.versions]
 
 
 def _scales(version: Version) -> bool:

@@ -273,8 +273,9 @@ class KeptService:
     def _keep_port(self, record: Service, port: int) -> None:
         """Write down a port that was chosen, so that the address stays."""
         if record.access.port != port:
-            access = record.access.model_copy(update={"port": port})
-            self.workspace.services.change(self.name, access=access)
+            with self.workspace.services.editing(self.name) as edit:
+                access = edit.service.access.model_copy(update={"port": port})
+                edit.change(access=access)
             self.record = dataclasses.replace(record, access=access)
 
     def _stop_listening(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from calotype import errors
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import leftovers, references
+from calotype.workspace import check_services, leftovers, references
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.garbage import SPARED_S
 from calotype.workspace.location import CONFIGURATION
@@ -52,6 +52,7 @@ def check(workspace: Workspace, *, progress: Progress = SILENCE) -> list[Finding
     return [
         *_database(workspace),
         *_secrets(workspace),
+        *(Finding(*said) for said in check_services.problems(workspace)),
         *_artifacts(workspace, found, progress),
         *_datasets(workspace),
         *_unused(workspace, found),

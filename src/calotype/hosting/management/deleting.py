@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
 from typing import Final
 
 from calotype import errors
+from calotype.hosting import locks
 from calotype.hosting.batch.jobs import BatchJobs
 from calotype.hosting.layout import Layout
 from calotype.hosting.management import keeper
@@ -30,9 +30,9 @@ def delete(workspace: Workspace, name: str) -> bool:
         return False
     if service.target == "batch":
         BatchJobs(workspace).forget(name)
-    workspace.services.delete(name)
-    workspace.audit.note("service.delete", name, target=service.target)
-    keeper.tell(workspace, service)
+    with keeper.told(workspace, service):
+        workspace.services.delete(name)
+        workspace.audit.note("service.delete", name, target=service.target)
     if service.target != "batch":
         _wait_for_replicas(layout, name)
     shutil.rmtree(layout.service(name), ignore_errors=True)
@@ -42,7 +42,7 @@ def delete(workspace: Workspace, name: str) -> bool:
 def _wait_for_replicas(layout: Layout, name: str) -> None:
     ends_s = time.monotonic() + _STOP_S
     folder = layout.service(name) / "replicas"
-    while any(is_held(path) for path in folder.glob("*.lock")):
+    while any(locks.is_held(path) for path in folder.glob("*.lock")):
         if time.monotonic() > ends_s:
             raise errors.OperationFailed(
                 "expected its processes to end",
@@ -51,17 +51,3 @@ def _wait_for_replicas(layout: Layout, name: str) -> None:
                 action="`calotype status` shows what runs; the keeper goes on trying.",
             )
         time.sleep(_LOOK_EVERY_S)
-
-
-def is_held(path: Path) -> bool:
-    """Whether a living process holds a lock file."""
-    import fcntl
-
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

@@ -10,6 +10,7 @@ from calotype.hosting.management import checking, credentials, keeper, updating
 from calotype.hosting.management.access import new_access
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
+from calotype.hosting.management.shares import default_of
 from calotype.workspace.machine import identity, require_here
 from calotype.workspace.services import Revision, Service, Version, now, user
 from calotype.workspace.workspace import Workspace
@@ -17,6 +18,8 @@ from calotype.workspace.workspace import Workspace
 
 def deploy(workspace: Workspace, request: DeployRequest) -> Service:
     """Write down that there should be a service, and have it started.
+
+    After `calotype down` this brings the other services of the workspace back too.
 
     Raises:
         CalotypeError: the request cannot be met; nothing has changed then.
@@ -68,16 +71,16 @@ def _has_failed_at_once(service: Service) -> bool:
 def _add(workspace: Workspace, request: DeployRequest) -> Service:
     checking.check_version_name(request.version)
     service = _service(workspace, request)
-    workspace.services.add(service)
-    workspace.audit.note(
-        "service.deploy",
-        service.name,
-        target=service.target,
-        version=request.version,
-        models=list(request.models),
-        auth=service.access.auth,
-    )
-    keeper.tell(workspace, service)
+    with keeper.told(workspace, service, starts=True):
+        workspace.services.add(service)
+        workspace.audit.note(
+            "service.deploy",
+            service.name,
+            target=service.target,
+            version=request.version,
+            models=list(request.models),
+            auth=service.access.auth,
+        )
     return workspace.services.get(service.name)
 
 
@@ -129,7 +132,7 @@ def _overwrite(workspace: Workspace, existing: Service, request: DeployRequest) 
     if request.primary_key or request.secondary_key:
         _require_keys(request, access.get("auth") or existing.access.auth)
     is_known = any(one.name == request.version for one in existing.versions)
-    version = request.version if is_known else _default(existing).name
+    version = request.version if is_known else default_of(existing).name
     return updating.apply(
         workspace,
         existing,
@@ -148,10 +151,6 @@ def _overwrite(workspace: Workspace, existing: Service, request: DeployRequest) 
         ),
         action="service.deploy",
     )
-
-
-def _default(service: Service) -> Version:
-    return next((one for one in service.versions if one.is_default), service.versions[0])
 
 
 def _check_chosen_keys(request: DeployRequest) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from calotype import errors
 from calotype.workspace.machine import is_here
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
@@ -11,15 +15,38 @@ from calotype.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from calotype.hosting.keeping import Observation
 
+logger = logging.getLogger(__name__)
 
-def tell(workspace: Workspace, service: Service) -> None:
-    """Have a keeper run, and look at the records of a service now."""
-    if service.target == "batch" or not is_here(workspace.place, service.host):
-        return  # no processes, or those of another machine, whose keeper looks by itself
+
+@contextlib.contextmanager
+def told(workspace: Workspace, service: Service, *, starts: bool = False) -> Generator[None]:
+    """Have a keeper while a change is written down, and let it look at the change afterwards.
+
+    After `calotype down` the change is only written down, unless it starts something: then all
+    services of the workspace come back, which the audit log tells.
+
+    Args:
+        workspace: where the service is.
+        service: what is changed.
+        starts: whether somebody waits for new replicas.
+
+    Raises:
+        OperationFailed: there is no keeper; nothing has been written.
+    """
     from calotype.hosting import keeping
 
+    is_down = workspace.fact(keeping.IS_UP) is False
+    if not _is_kept(workspace, service) or (is_down and not starts):
+        yield
+        return
     keeping.ensure(workspace)
-    keeping.notify(workspace, service.name)
+    if is_down:
+        workspace.audit.note("workspace.up", service.name)
+    yield
+    try:
+        keeping.notify(workspace, service.name)
+    except errors.CalotypeError as error:  # it is written down, and whoever keeps next finds it
+        logger.warning("the keeper of the workspace could not be told: %s", error)
 
 
 def look(workspace: Workspace, name: str) -> Observation:
@@ -27,3 +54,8 @@ def look(workspace: Workspace, name: str) -> Observation:
     from calotype.hosting import keeping
 
     return keeping.observe(workspace, name)
+
+
+def _is_kept(workspace: Workspace, service: Service) -> bool:
+    """Whether it has processes on this machine; the keeper of another one looks by itself."""
+    return service.target != "batch" and is_here(workspace.place, service.host)

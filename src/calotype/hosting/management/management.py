@@ -15,11 +15,11 @@ from calotype.hosting.management import (
     keeper,
     logs,
     updating,
-    versions,
     waiting,
 )
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
+from calotype.hosting.management.shares import default_of
 from calotype.hosting.management.version_management import VersionManagement
 from calotype.hosting.source_folder import stored_anew
 from calotype.serving.auth.keys import ServiceKeys
@@ -86,7 +86,7 @@ class Management(VersionManagement):
             )
         with self.changing(name) as service:
             changes = updating.Changes(
-                version=version or versions.default_of(service).name,
+                version=version or default_of(service).name,
                 models=models,
                 inference=inference,
                 runtime=runtime,
@@ -111,7 +111,7 @@ class Management(VersionManagement):
                     got=f"target '{service.target}'",
                     action="Update it with the changed script.",
                 )
-            version = versions.default_of(service)
+            version = default_of(service)
             changes = updating.Changes(
                 version=version.name,
                 inference=stored_anew(self._workspace, version.wanted.inference),
@@ -156,9 +156,9 @@ class Management(VersionManagement):
             secrets = credentials.opened(self._workspace, service)
             changed = credentials.regenerated(secrets, key, value)
             sealed = changed.sealed(self._workspace.key_file)
-            self._workspace.services.change(name, credentials=sealed)
-            self._workspace.audit.note("service.regenerate_key", name, key=key.lower())
-            keeper.tell(self._workspace, service)
+            with keeper.told(self._workspace, service):
+                self._workspace.services.change(name, credentials=sealed)
+                self._workspace.audit.note("service.regenerate_key", name, key=key.lower())
             return self._workspace.services.get(name)
 
     def token(self, name: str, *, lifetime_s: int = LIFETIME_S) -> IssuedToken:

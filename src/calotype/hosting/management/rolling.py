@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from calotype import errors
 from calotype.hosting.canary import RolloutRules
-from calotype.hosting.management import checking, keeper, updating
-from calotype.hosting.management.versions import (
+from calotype.hosting.management import checking, keeper
+from calotype.hosting.management.shares import (
     default_of,
     require_cluster,
     split,
@@ -46,14 +45,15 @@ def start_canary(
         "started_at": now().isoformat(),
         "step_since": now().isoformat(),
     }
-    first = max(candidate.traffic_percent, checked.step_percent)
-    shares = split(service, {name: first})
-    workspace.services.put_version(
-        service.name, dataclasses.replace(candidate, rollout=rollout, traffic_percent=first)
-    )
-    write_shares(workspace, service, shares)
-    workspace.audit.note("service.start_canary", service.name, version=name, rules=rollout["rules"])
-    keeper.tell(workspace, service)
+    split(service, {name: max(candidate.traffic_percent, checked.step_percent)})
+    with keeper.told(workspace, service):
+        with workspace.services.editing(service.name) as edit:
+            percent = max(edit.service.version(name).traffic_percent, checked.step_percent)
+            edit.change_version(name, rollout=rollout)
+            write_shares(edit, split(edit.service, {name: percent}))
+        workspace.audit.note(
+            "service.start_canary", service.name, version=name, rules=rollout["rules"]
+        )
     return workspace.services.get(service.name)
 
 
@@ -71,23 +71,24 @@ def roll_back(
     if revision is None and is_rolled_out(version):
         return _end_rollout(workspace, service, version)
     serving = version.serving_revision
-    if revision is None and serving not in (None, version.wanted_revision):
-        workspace.services.change_version(
-            service.name, name, wanted_revision=serving, state="Healthy", error=None
+    again: Revision | None = None
+    if revision is not None or serving is None or serving == version.wanted_revision:
+        again = _revision(service, version, revision or _before(service, version))
+        _check(workspace, service, version, again)
+    with keeper.told(workspace, service, starts=True):
+        with workspace.services.editing(service.name) as edit:
+            if again is not None:
+                number = edit.put_revision(name, again)
+            else:
+                number = edit.service.version(name).serving_revision or version.wanted_revision
+                edit.change_version(name, wanted_revision=number, error=None)
+        workspace.audit.note(
+            "service.roll_back",
+            service.name,
+            version=name,
+            to_revision=again.number if again is not None else number,
+            revision=number,
         )
-        back_to, number = serving, serving
-    else:
-        back_to = revision or _before(service, version)
-        again = _revision(service, version, back_to)
-        checking.check_inference(
-            workspace, checking.resolved(workspace, again.models), again.inference, again.runtime
-        )
-        updating.put_revision(workspace, service, version, again)
-        number = workspace.services.get(service.name).version(name).wanted_revision
-    workspace.audit.note(
-        "service.roll_back", service.name, version=name, to_revision=back_to, revision=number
-    )
-    keeper.tell(workspace, service)
     return workspace.services.get(service.name)
 
 
@@ -97,12 +98,31 @@ def is_rolled_out(version: Version) -> bool:
 
 
 def _end_rollout(workspace: Workspace, service: Service, version: Version) -> Service:
-    shares = split(service, {version.name: 0})
-    workspace.services.change_version(service.name, version.name, rollout={})
-    write_shares(workspace, service, shares)
-    workspace.audit.note("service.roll_back", service.name, version=version.name, percents=shares)
-    keeper.tell(workspace, service)
+    with keeper.told(workspace, service):
+        with workspace.services.editing(service.name) as edit:
+            shares = split(edit.service, {version.name: 0})
+            edit.change_version(version.name, rollout={})
+            write_shares(edit, shares)
+        workspace.audit.note(
+            "service.roll_back", service.name, version=version.name, percents=shares
+        )
     return workspace.services.get(service.name)
+
+
+def _check(workspace: Workspace, service: Service, version: Version, again: Revision) -> None:
+    """Refuse a revision that could not run any more."""
+    for model in again.models:
+        try:
+            workspace.models.find(model)
+        except errors.NotFound as error:
+            raise errors.NotFound(
+                f"expected the models of revision {again.number}",
+                where=f"version '{version.name}' of service '{service.name}'",
+                got=f"model '{model}', which was deleted",
+                action="Go back to another one (`calotype service rollback --revision N`), or "
+                "update the service.",
+            ) from error
+    checking.check_inference(workspace, again.models, again.inference, again.runtime)
 
 
 def _before(service: Service, version: Version) -> int:

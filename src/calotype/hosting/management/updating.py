@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +10,14 @@ from typing import Any, Final
 from calotype import errors
 from calotype.hosting.management import checking, credentials, keeper
 from calotype.hosting.management.access import changed_access
+from calotype.hosting.management.shares import (
+    Role,
+    require_cluster,
+    split,
+    with_roles,
+    write_roles,
+    write_shares,
+)
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import ONLY_VERSION, Revision, Service, Version
 from calotype.workspace.workspace import Workspace
@@ -26,6 +34,8 @@ class Changes:
         runtime: settings by name, or all of them.
         access: settings by name.
         always_new_revision: start anew even when nothing differs.
+        traffic_percent: the share of that version; the default one takes what is left.
+        roles: that it gets, and the others lose.
     """
 
     version: str = ONLY_VERSION
@@ -39,6 +49,13 @@ class Changes:
     primary_key: str | None = field(default=None, repr=False)
     secondary_key: str | None = field(default=None, repr=False)
     always_new_revision: bool = False
+    traffic_percent: int | None = None
+    roles: tuple[Role, ...] = ()
+
+    @property
+    def is_about_revision(self) -> bool:
+        """Whether something is said about what runs."""
+        return not (self.models is None and self.inference is None and self.runtime is None)
 
 
 def apply(
@@ -51,36 +68,56 @@ def apply(
     """
     values = _values(workspace, service, changes)
     old = service.version(changes.version)
+    base = base_of(old)
     revision = next_revision(workspace, service, old, changes)
-    is_new = revision != old.wanted or changes.always_new_revision or _has_moved(service, values)
-    if is_new:
-        put_revision(workspace, service, old, revision, **values)
-    elif values:
-        workspace.services.change(service.name, **values)
-    workspace.audit.note(
-        action,
-        service.name,
-        changed=sorted(values),
-        **(
-            {"version": old.name, "revision": _number(old), "models": list(revision.models)}
-            if is_new
-            else {}
-        ),
+    is_new = (
+        revision != base
+        or changes.always_new_revision
+        or (changes.is_about_revision and base is not old.wanted)  # in place of what failed
+        or _has_moved(service, values)
     )
-    if is_new or values.keys() & {"access", "credentials"}:
-        keeper.tell(workspace, service)
+    _check_shares(service, changes)
+    with contextlib.ExitStack() as stack:
+        if _concerns_keeper(changes, values, is_new=is_new):
+            stack.enter_context(keeper.told(workspace, service, starts=is_new))
+        said = _write(workspace, service, changes, values, revision if is_new else None)
+        workspace.audit.note(action, service.name, changed=sorted(values), **said)
     return workspace.services.get(service.name)
+
+
+def _write(
+    workspace: Workspace,
+    service: Service,
+    changes: Changes,
+    values: dict[str, Any],
+    revision: Revision | None,
+) -> dict[str, Any]:
+    """Write all of it in one moment; return what is to be told about it."""
+    said: dict[str, Any] = {}
+    with workspace.services.editing(service.name) as edit:
+        if revision is not None:
+            number = edit.put_revision(changes.version, revision)
+            said |= {"version": changes.version, "revision": number}
+            said["models"] = list(revision.models)
+        if values:
+            edit.change(**values)
+        write_roles(edit, changes.version, changes.roles)
+        if changes.traffic_percent is not None:
+            shares = _shares(edit.service, changes)
+            write_shares(edit, shares)
+            said |= {"version": changes.version, "percents": shares}
+    return said
 
 
 def next_revision(
     workspace: Workspace, service: Service, version: Version, changes: Changes
 ) -> Revision:
-    """Return what a version shall run, checked; its number is still that of the wanted one.
+    """Return what a version shall run, checked; its number is still that of what it builds on.
 
     Raises:
         CalotypeError: it could not run.
     """
-    old = version.wanted
+    old = base_of(version)
     models = old.models
     if changes.models is not None:
         models = checking.resolved(workspace, changes.models)
@@ -93,38 +130,36 @@ def next_revision(
     return revision
 
 
-def put_revision(
-    workspace: Workspace, service: Service, version: Version, revision: Revision, **values: Any
-) -> None:
-    """Make a revision the wanted one of a version; the serving one goes on until it is ready.
+def base_of(version: Version) -> Revision:
+    """Return what a change of a version builds on: what serves, when what is wanted failed."""
+    serving = version.serving_revision
+    is_failed = version.error is not None and version.state != "Transitioning"
+    if is_failed and serving is not None and serving != version.wanted_revision:
+        return version.revision(serving)
+    return version.wanted
 
-    `values` are columns of the service, changed in the same moment.
-    """
-    number = _number(version)
-    is_batch = service.target == "batch"
-    workspace.services.put_version(
-        service.name,
-        dataclasses.replace(
-            version,
-            wanted_revision=number,
-            serving_revision=number if is_batch else version.serving_revision,
-            # What serves goes on serving: nobody sees a service that is healthy go away.
-            state=version.state if version.serving_revision is not None else "Transitioning",
-            error=None,
-            revisions=(*version.revisions, dataclasses.replace(revision, number=number)),
-        ),
-        **values,
-    )
+
+def _concerns_keeper(changes: Changes, values: Mapping[str, Any], *, is_new: bool) -> bool:
+    is_about_traffic = changes.traffic_percent is not None or bool(changes.roles)
+    return is_new or is_about_traffic or bool(values.keys() & {"access", "credentials"})
+
+
+def _check_shares(service: Service, changes: Changes) -> None:
+    if changes.traffic_percent is not None:
+        require_cluster(service)
+        _shares(service, changes)
+
+
+def _shares(service: Service, changes: Changes) -> dict[str, int]:
+    assert changes.traffic_percent is not None
+    as_if = with_roles(service, changes.version, changes.roles)
+    return split(as_if, {changes.version: changes.traffic_percent})
 
 
 def _has_moved(service: Service, values: Mapping[str, Any]) -> bool:
     """Whether replicas would have to listen otherwise; keys and rules they take while they run."""
     new = values.get("access", service.access)
     return any(getattr(new, name) != getattr(service.access, name) for name in _OF_LISTENERS)
-
-
-def _number(version: Version) -> int:
-    return max(one.number for one in version.revisions) + 1
 
 
 def _runtime(

@@ -9,6 +9,7 @@ from typing import Any
 from calotype.hosting.layout import Layout
 from calotype.hosting.management import rolling, updating, versions
 from calotype.hosting.management.locking import changing
+from calotype.hosting.management.shares import default_of, roles_of
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
@@ -80,26 +81,20 @@ class VersionManagement:
         """Change a version in place: what it runs, its share of the traffic, its role.
 
         Raises:
-            CalotypeError: the change cannot be made.
+            CalotypeError: the change cannot be made; nothing has changed then.
         """
         with self.changing(name) as service:
-            service.version(version)
-            shares = {} if traffic_percent is None else {version: traffic_percent}
-            versions.split(service, shares)
             changes = updating.Changes(
-                version=version, models=models, inference=inference, runtime=runtime
+                version=version,
+                models=models,
+                inference=inference,
+                runtime=runtime,
+                traffic_percent=traffic_percent,
+                roles=roles_of(is_default=is_default, is_control=is_control),
             )
-            if not models is inference is runtime is None:
-                updating.apply(self._workspace, service, changes, action="service.update_version")
-            versions.set_roles(
-                self._workspace,
-                service,
-                version,
-                is_default=bool(is_default),
-                is_control=bool(is_control),
+            return updating.apply(
+                self._workspace, service, changes, action="service.update_version"
             )
-            changed = self._workspace.services.get(name)
-            return versions.set_traffic(self._workspace, changed, shares) if shares else changed
 
     def delete_version(self, name: str, version: str) -> Service:
         """Remove a version; its share goes to the default one.
@@ -157,7 +152,7 @@ class VersionManagement:
             NotFound: there is nothing to go back to.
         """
         with self.changing(name) as service:
-            chosen = version or _rolled_out(service) or versions.default_of(service).name
+            chosen = version or _rolled_out(service) or default_of(service).name
             return rolling.roll_back(self._workspace, service, chosen, revision)
 
 

@@ -7,6 +7,15 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.hosting.management import checking, keeper, updating
+from calotype.hosting.management.shares import (
+    check_percent,
+    default_of,
+    require_cluster,
+    roles_of,
+    split,
+    write_roles,
+    write_shares,
+)
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import Revision, Service, Version
 from calotype.workspace.workspace import Workspace
@@ -62,18 +71,22 @@ def create(
         error=None,
         revisions=(Revision(1, wanted.models, wanted.inference, wanted.runtime),),
     )
-    shares = split(service, {name: traffic_percent}, added=name) if traffic_percent else {}
-    workspace.services.put_version(service.name, added)
-    write_shares(workspace, service, shares)
-    set_roles(workspace, service, name, is_default=is_default, is_control=is_control)
-    workspace.audit.note(
-        "service.create_version",
-        service.name,
-        version=name,
-        models=list(wanted.models),
-        traffic_percent=traffic_percent,
-    )
-    keeper.tell(workspace, service)
+    percents = {name: traffic_percent} if traffic_percent else {}
+    split(service, percents, added=name)
+    roles = roles_of(is_default=is_default, is_control=is_control)
+    with keeper.told(workspace, service, starts=True):
+        with workspace.services.editing(service.name) as edit:
+            shares = split(edit.service, percents, added=name) if percents else {}
+            edit.add_version(added)
+            write_shares(edit, shares)
+            write_roles(edit, name, roles)
+        workspace.audit.note(
+            "service.create_version",
+            service.name,
+            version=name,
+            models=list(wanted.models),
+            traffic_percent=traffic_percent,
+        )
     return workspace.services.get(service.name)
 
 
@@ -84,23 +97,19 @@ def delete(workspace: Workspace, service: Service, name: str) -> Service:
         NotFound: there is none of that name.
         InUse: it is the default version, or the only one.
     """
-    gone = service.version(name)
-    if gone.is_default:
+    if service.version(name).is_default:
         raise errors.InUse(
             "expected a version that is not the default",
             where=f"version '{name}' of service '{service.name}'",
             got="the default",
             action="Make another one the default, or delete the service.",
         )
-    default = default_of(service)
-    workspace.services.change_version(
-        service.name,
-        default.name,
-        traffic_percent=default.traffic_percent + gone.traffic_percent,
-    )
-    workspace.services.delete_version(service.name, name)
-    workspace.audit.note("service.delete_version", service.name, version=name)
-    keeper.tell(workspace, service)
+    with keeper.told(workspace, service):
+        with workspace.services.editing(service.name) as edit:
+            default, gone = default_of(edit.service), edit.service.version(name)
+            write_shares(edit, {default.name: default.traffic_percent + gone.traffic_percent})
+            edit.delete_version(name)
+        workspace.audit.note("service.delete_version", service.name, version=name)
     return workspace.services.get(service.name)
 
 
@@ -117,89 +126,17 @@ def set_traffic(
         NotInRange: the shares are more than 100 percent.
     """
     require_cluster(service)
-    shares = split(service, percents)
+    split(service, percents)
     for name, percent in (mirror or {}).items():
         service.version(name)
-        _check_percent(name, percent)
-    write_shares(workspace, service, shares)
-    for name, percent in (mirror or {}).items():
-        workspace.services.change_version(service.name, name, mirror_percent=percent)
-    workspace.audit.note(
-        "service.set_traffic", service.name, percents=shares, mirror=dict(mirror or {})
-    )
-    keeper.tell(workspace, service)
+        check_percent(name, percent)
+    with keeper.told(workspace, service):
+        with workspace.services.editing(service.name) as edit:
+            shares = split(edit.service, percents)
+            write_shares(edit, shares)
+            for name, percent in (mirror or {}).items():
+                edit.change_version(name, mirror_percent=percent)
+        workspace.audit.note(
+            "service.set_traffic", service.name, percents=shares, mirror=dict(mirror or {})
+        )
     return workspace.services.get(service.name)
-
-
-def set_roles(
-    workspace: Workspace,
-    service: Service,
-    name: str,
-    *,
-    is_default: bool = False,
-    is_control: bool = False,
-) -> None:
-    """Make a version the default or the control, of which there is one each."""
-    others = [one.name for one in service.versions if one.name != name]
-    for role in ("is_default",) * is_default + ("is_control",) * is_control:
-        workspace.services.change_version(service.name, name, **{role: True})
-        for other in others:
-            workspace.services.change_version(service.name, other, **{role: False})
-
-
-def default_of(service: Service) -> Version:
-    """Return the version that takes what no other one does."""
-    return next((one for one in service.versions if one.is_default), service.versions[0])
-
-
-def split(service: Service, percents: Mapping[str, int], *, added: str = "") -> dict[str, int]:
-    """Return the share of every version when some are set.
-
-    Raises:
-        NotFound: there is no such version.
-        NotInRange: the shares are more than 100 percent, or none is left out and they are less.
-    """
-    for name, percent in percents.items():
-        if name != added:
-            service.version(name)
-        _check_percent(name, percent)
-    default = default_of(service).name
-    shares = {one.name: one.traffic_percent for one in service.versions} | dict(percents)
-    others = sum(percent for name, percent in shares.items() if name != default)
-    total = others + percents.get(default, 0)
-    if total > 100 or (default in percents and total != 100):
-        raise errors.NotInRange(
-            "expected shares that are 100 percent together",
-            where=f"traffic of service '{service.name}'",
-            got=", ".join(f"{name} {percent}" for name, percent in shares.items()),
-            action=f"Leave out '{default}', which then takes the remainder.",
-        )
-    return {**shares, default: 100 - others}
-
-
-def write_shares(workspace: Workspace, service: Service, shares: Mapping[str, int]) -> None:
-    """Write the shares of versions down."""
-    for name, percent in shares.items():
-        workspace.services.change_version(service.name, name, traffic_percent=percent)
-
-
-def _check_percent(name: str, percent: int) -> None:
-    if not 0 <= percent <= 100:
-        raise errors.NotInRange(
-            "must lie between 0 and 100", where=f"traffic of version '{name}'", got=str(percent)
-        )
-
-
-def require_cluster(service: Service) -> None:
-    """Refuse a service that cannot have several versions.
-
-    Raises:
-        NotSupported: its target has one version.
-    """
-    if service.target != "cluster":
-        raise errors.NotSupported(
-            "expected a service on target 'cluster'",
-            where=f"versions of service '{service.name}'",
-            got=f"target '{service.target}', whose services have one version",
-            action="Update it in place, or deploy it on 'cluster'.",
-        )
