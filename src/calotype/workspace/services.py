@@ -150,13 +150,14 @@ class ServiceRecords:
         """
         with self._database.reading() as connection:
             found = self._find(connection, name)
-        if found is None:
-            raise errors.NotFound(
-                f"expected a service '{name}'",
-                where="this workspace",
-                got="none of that name",
-                action="`calotype service list` shows all.",
-            )
+            if found is None:
+                names = connection.execute(sqlalchemy.select(tables.services.c.name)).scalars()
+                raise errors.NotFound(
+                    f"expected a service '{name}'",
+                    where="this workspace",
+                    got="none of that name",
+                    action=errors.suggest(name, names) or "`calotype service list` shows all.",
+                )
         return found
 
     def add(self, service: Service) -> None:
