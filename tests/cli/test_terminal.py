@@ -44,5 +44,12 @@ def test_facts_break_between_words_only() -> None:
     assert " ".join(part.strip() for part in lines[2:]) == f"error        {reason}"
 
 
+def test_names_of_facts_alone_are_bold() -> None:
+    console = Console(width=60, file=io.StringIO(), force_terminal=True, highlight=False)
+    facts(console, [("name", "daisy")])
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "\x1b[1mname  \x1b[0mdaisy\n"
+
+
 def test_times_are_told_in_one_way() -> None:
     assert moment("2026-11-22T13:42:59+02:00") == "2026-11-22 11:42 UTC"

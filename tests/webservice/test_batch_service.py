@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,20 @@ def test_the_commands_do_the_same(workspace: Workspace, photos: Path, tmp_path: 
     assert "completed" in run(tmp_path, "job-logs", submitted["id"])["log"]
     assert run(tmp_path, "cancel-job", submitted["id"])["state"] == "Completed"
     assert run(tmp_path, "resume-job", submitted["id"], "--wait")["state"] == "Completed"
+    said = [
+        "service",
+        "submit",
+        "-n",
+        "colours-batch",
+        "--images",
+        str(photos),
+        "-w",
+        str(tmp_path),
+    ]
+    told = CliRunner(catch_exceptions=False).invoke(program, said)
+    follow = re.search(r"`calotype service job (\w+) --wait` follows it", told.stderr)
+    assert follow is not None
+    assert run(tmp_path, "job", follow[1], "--wait")["state"] == "Completed"
 
 
 def test_waiting_for_a_job_that_fails_is_a_failure(

@@ -183,6 +183,9 @@ def test_days_are_read_and_failures_counted(workspace: Workspace) -> None:
     collected(workspace, 9, "cat")
     days = read_days(folder, days=7)
     assert [one.requests for one in days] == [1, 4]
+    collected(workspace, 2, "", status=422)  # refused: no failure of the service
+    days = read_days(folder, days=7)
+    assert [one.requests for one in days] == [2, 4]
     assert [one.failed for one in days] == [0, 1]
     assert days[1].classes == Counter({"cat": 1, "dog": 1})
     assert models_of(folder.parents[1]) == ["pets:1"]

@@ -66,6 +66,8 @@ def submit(
     job = jobs.submit(
         name, images, out=out, settings=BatchSettings.of(settings), register_as=register_as
     )
+    if not wait:
+        terminal.progress.say(f"`calotype service job {job.id} --wait` follows it.")
     _finish(terminal, jobs, job, wait=wait)
 
 

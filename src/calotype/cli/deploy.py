@@ -12,7 +12,9 @@ import click
 from calotype import errors
 from calotype.cli.completion import complete_services
 from calotype.cli.deploy_options import (
+    Target,
     access_options,
+    check_target,
     given,
     inference_options,
     label_options,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from calotype.workspace.service_settings import Inference
     from calotype.workspace.services import Service
 
-_TARGETS = ("local", "instance", "cluster", "batch")
 _MOST_EXAMPLE_CHARACTERS = 400
 
 
@@ -67,7 +68,7 @@ _MOST_EXAMPLE_CHARACTERS = 400
 @click.option(
     "--compute",
     "--ct",
-    type=click.Choice(_TARGETS),
+    type=Target(),
     help="local: to try it, no keys; instance: an address of its own; cluster: replicas behind the "
     "front door, keys on; batch: for folders.  [default: what --dc says, else local]",
 )
@@ -135,6 +136,7 @@ def deploy(
     keys = (primary_key or None, secondary_key or None)
     workspace = current_workspace(make=are_paths(models))
     document = _document(deployment_file, compute, is_endpoint=version_name is not None)
+    check_target(values, document["computeType"])
     inference = inference_of(
         terminal,
         workspace,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -68,7 +68,48 @@ _ACCESS: Final[Sequence[tuple[str, tuple[str, ...], Any, str]]] = (
     ("ssl_key_pem_file", ("--tls-key", "--ssl-key-pem-file"), _FILE, "Its private key, PEM."),
     ("ssl_cname", ("--ssl-cname",), str, "Host name in its URIs."),
 )
+_FLAGS: Final = {name: flags[-1] for name, flags, *_ in (*_RUNTIME, *_ACCESS)}
+TARGETS: Final = ("local", "instance", "cluster", "batch")
+_OLD_TARGETS: Final = {"aci": "instance", "aks": "cluster"}
 _NAMES: Final = tuple(name for name, *_ in (*_RUNTIME, *_ACCESS))
+
+
+class Target(click.Choice[str]):
+    """One of the targets; the retired ones are understood, and their new name is said."""
+
+    def __init__(self) -> None:
+        super().__init__(TARGETS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the target that is meant."""
+        new = _OLD_TARGETS.get(str(value).lower())
+        if new is not None:
+            click.echo(f"note: {value} is called --compute {new} here.", err=True)
+        return super().convert(new or value, param, ctx)
+
+
+def check_target(values: Mapping[str, Any], compute: str) -> None:
+    """Refuse options that are for other targets.
+
+    Raises:
+        UsageError: with all of them, and the targets that they belong to.
+    """
+    import dataclasses
+
+    from calotype.webservice.deployment_documents import KINDS
+
+    accepted = {
+        target: {item.name for item in dataclasses.fields(kind)} for target, kind in KINDS.items()
+    }
+    if compute not in accepted:
+        return
+    wrong: list[str] = []
+    for name in values.keys() & _FLAGS.keys() - accepted[compute]:
+        owners = [one for one in TARGETS if name in accepted.get(one, ())]
+        if owners:
+            wrong.append(f"{_FLAGS[name]} belongs to --compute {' or '.join(owners)}")
+    if wrong:
+        raise click.UsageError(f"{'; '.join(sorted(wrong))}, not to {compute}.")
 
 
 def runtime_options(function: Decorated) -> Decorated:

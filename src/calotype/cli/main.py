@@ -63,7 +63,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of the first argument; an unknown one gets a suggestion."""
         if args and args[0] not in self._homes and not args[0].startswith("-"):
-            hint = errors.suggest(args[0], self._homes)
+            # `logs` is `get-logs`, whatever else is spelt alike.
+            part = next((name for name in self._homes if args[0] in name.split("-")), None)
+            hint = f"Did you mean '{part}'?" if part else errors.suggest(args[0], self._homes)
             ctx.fail(f"No such command '{args[0]}'. {hint}".rstrip())
         return super().resolve_command(ctx, args)
 

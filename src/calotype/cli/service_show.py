@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calotype.cli.completion import complete_models
+from calotype.cli.deploy_options import Target
 from calotype.cli.service_option import management, name_option
 from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from calotype.hosting.keeping import Observation
     from calotype.workspace.services import Service
-
-_TARGETS = ("local", "instance", "cluster", "batch")
 
 
 @command(
@@ -35,7 +34,7 @@ _TARGETS = ("local", "instance", "cluster", "batch")
 @click.option(
     "--property", "property_", multiple=True, metavar="NAME[=VALUE]", help="With this property."
 )
-@click.option("--compute", type=click.Choice(_TARGETS), help="On this target.")
+@click.option("--compute", type=Target(), help="On this target.")
 def list_(
     terminal: Terminal,
     model: str | None,

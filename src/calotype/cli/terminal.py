@@ -67,8 +67,8 @@ def facts(console: Console, rows: Sequence[tuple[str, object]]) -> None:
     for name, value in rows:
         lines = [part for line in str(value).split("\n") for part in _wrapped(line, console, left)]
         for index, line in enumerate(lines):
-            head = Text((name if not index else "").ljust(left), style="bold")
-            console.print(head + Text(line), soft_wrap=True)
+            head = ("" if index else name).ljust(left)
+            console.print(Text.assemble((head, "bold"), line), soft_wrap=True)
 
 
 def _wrapped(line: str, console: Console, left: int) -> list[str]:

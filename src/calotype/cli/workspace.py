@@ -70,7 +70,7 @@ def create(terminal: Terminal, name: str, database: str, artifacts: str, exist_o
     made = Workspace.create(name, folder, exist_ok, database=database, artifacts=artifacts)
     with_closing(made)
     document = _document(made)
-    terminal.show(document, lambda console: facts(console, list(document.items())))
+    terminal.show(document, lambda console: facts(console, _rows(document)))
 
 
 @command(epilog=examples("calotype workspace show", "calotype workspace show -o json"))
@@ -86,7 +86,7 @@ def show(terminal: Terminal, with_credential: bool) -> None:
     document = {**_document(opened), **opened.counts()}
     if with_credential:
         document["management_key"] = opened.management_key
-    terminal.show(document, lambda console: facts(console, list(document.items())))
+    terminal.show(document, lambda console: facts(console, _rows(document)))
 
 
 @command(epilog=examples("calotype workspace check", "calotype workspace check -o json"))
@@ -111,7 +111,9 @@ def check(terminal: Terminal) -> None:
     terminal.show(document, render)
     if damage:
         raise errors.CorruptWorkspace(
-            "expected a workspace without damage", where=opened.location, got=f"{damage} problems"
+            "expected a workspace without damage",
+            where=opened.location,
+            got="1 problem" if damage == 1 else f"{damage} problems",
         )
 
 
@@ -144,6 +146,11 @@ def _document(opened: Workspace) -> dict[str, Any]:
         "artifacts": opened.place.shown_artifacts,
         "revision": opened.database.revision,
     }
+
+
+def _rows(document: dict[str, Any]) -> list[tuple[str, object]]:
+    shown = {"revision": "schema"}  # services have revisions too
+    return [(shown.get(name, name.replace("_", " ")), value) for name, value in document.items()]
 
 
 for _command in (create, show, check, gc):

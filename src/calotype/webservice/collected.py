@@ -22,7 +22,7 @@ class CollectedDay:
 
     Attributes:
         requests: how many there were.
-        failed: those of them with a status of 400 or more.
+        failed: those of them with a status of 500 or more.
         classes: predictions by class; empty for a service that predicts none.
         confidences: the probability of each predicted class, where it was said.
     """
@@ -94,7 +94,7 @@ def _day(day: date, tables: Iterable[Path]) -> CollectedDay:
 def _add(row: dict[str, str], day: CollectedDay) -> None:
     if row["row"] == "0":
         day.requests += 1
-        day.failed += not row["status"].startswith("2")
+        day.failed += row["status"].startswith("5")  # as `service metrics` counts
     if row["label"]:
         day.classes[row["label"]] += 1
         if row["probability"]:

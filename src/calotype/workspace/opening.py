@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 from calotype import errors
@@ -32,6 +33,13 @@ def open_workspace(given: str | None = None, *, make: bool = False) -> Workspace
     except errors.NotFound:
         if location.is_database(said):
             return Workspace.join(said, folder)
-        if not make or said or folder != location.users_folder():
+        if said or folder != location.users_folder():
             raise
+        if not make:
+            raise errors.NotFound(
+                "expected a workspace",
+                where=f"no {location.FOLDER} at or above {Path.cwd()}",
+                got="none",
+                action="Make one with `calotype workspace create NAME`, or name one with -w.",
+            ) from None
     return Workspace.create(USERS_OWN, folder, exist_ok=True)

@@ -52,7 +52,7 @@ def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None
         .values(**values, updated_at=now())
     )
     if changed.rowcount == 0:
-        raise missing(name)
+        raise missing(connection, name)
 
 
 def add_version(connection: Connection, service: str, version: Version) -> None:
@@ -112,13 +112,14 @@ def add_revision(connection: Connection, service: str, version: str, revision: R
     )
 
 
-def missing(name: str) -> errors.NotFound:
+def missing(connection: Connection, name: str) -> errors.NotFound:
     """Return the error for a service that there is not."""
+    names = connection.execute(sqlalchemy.select(tables.services.c.name)).scalars()
     return errors.NotFound(
         f"expected a service '{name}'",
         where="this workspace",
         got="none of that name",
-        action="`calotype service list` shows all.",
+        action=errors.suggest(name, names) or "`calotype service list` shows all.",
     )
 
 

@@ -71,8 +71,8 @@ class ServiceRecords:
         """
         with self._database.reading() as connection:
             found = service_rows.read(connection, name)
-        if found is None:
-            raise service_rows.missing(name)
+            if found is None:
+                raise service_rows.missing(connection, name)
         return found
 
     def add(self, service: Service) -> None:
@@ -101,7 +101,7 @@ class ServiceRecords:
         with self._writing() as connection:
             found = service_rows.read(connection, name)
             if found is None:
-                raise service_rows.missing(name)
+                raise service_rows.missing(connection, name)
             yield ServiceEdit(connection, found)
 
     def change(self, name: str, **values: Any) -> None:

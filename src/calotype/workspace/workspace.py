@@ -87,7 +87,8 @@ class Workspace:
                 "expected a place without a workspace",
                 where=str(place.root),
                 got="one",
-                action="Use it with `Workspace.from_config`, or say exist_ok=True.",
+                action="Use it as it is (`calotype workspace show`, `Workspace.from_config`), or "
+                "say --exist-ok (exist_ok=True).",
             )
         return cls(Location.read(place.root))
 
