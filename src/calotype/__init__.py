@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from calotype.images.image_directory import ImageDirectory
     from calotype.models.image_model import ImageModel
     from calotype.scoring.scorer import Scorer
+    from calotype.webservice.batch import BatchWebservice
     from calotype.webservice.cluster import ClusterWebservice
     from calotype.webservice.dataset import Dataset
     from calotype.webservice.endpoint import ClusterEndpoint
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "BatchWebservice",
     "ClusterEndpoint",
     "ClusterWebservice",
     "Dataset",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchWebservice": "calotype.webservice.batch",
     "ClusterEndpoint": "calotype.webservice.endpoint",
     "ClusterWebservice": "calotype.webservice.cluster",
     "Dataset": "calotype.webservice.dataset",

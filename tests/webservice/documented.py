@@ -175,6 +175,7 @@ SURFACE: Final[dict[str, dict[str, str]]] = {
         "register": "workspace name description= tags= create_new_version=False",
     },
     "core.Workspace": {
+        "__init__": "subscription_id= resource_group= workspace_name= auth=",
         "from_config": "path=",
         "create": "name",
         "get": "name",
@@ -184,6 +185,13 @@ PROPERTIES: Final[dict[str, str]] = {
     "core.webservice.Webservice": "auth_enabled token_auth_enabled scoring_uri swagger_uri "
     "compute_type state error description tags properties created_time updated_time created_by "
     "image_id image_digest",
+    "core.webservice.AksWebservice": "autoscaler container_resource_requirements "
+    "data_collection deployment_status enable_app_insights environment is_default "
+    "liveness_probe_requirements max_concurrent_requests_per_container max_request_wait_time "
+    "namespace num_replicas scoring_timeout_ms traffic_percentile version_type",
+    "core.webservice.AciWebservice": "container_resource_requirements enable_app_insights "
+    "environment location public_ip",
+    "core.compute.AksCompute": "provisioning_state provisioning_errors",
     "core.webservice.LocalWebservice": "port scoring_uri swagger_uri",
     "core.model.Model": "name version id tags properties description created_time created_by "
     "model_framework model_framework_version run_id url datasets sample_input_dataset "

@@ -84,4 +84,5 @@ def test_names_of_the_package_are_loaded_when_they_are_used() -> None:
     assert done.returncode == 0, done.stderr
     names = ast.literal_eval(done.stdout)
     assert {"Workspace", "Dataset", "Model", "Environment", "InferenceConfig"} < set(names)
+    assert "BatchWebservice" in names
     assert {"Webservice", "LocalWebservice", "InstanceWebservice", "ClusterWebservice"} < set(names)

@@ -133,7 +133,13 @@ def test_an_environment_in_a_folder(tmp_path: Path) -> None:
 def test_missing_packages_are_named_with_the_command(ws: Workspace, script: Path) -> None:
     environment = Environment("mine")
     packages = environment.python.conda_dependencies
-    for line in ("numpy", "azureml-defaults>=1.0.45", "no-such-thing>=2", "of_conda; os_name=='x'"):
+    for line in (
+        "numpy",
+        "azureml-defaults>=1.0.45",
+        "azureml-monitoring==0.1.0",
+        "no-such-thing>=2",
+        "of_conda; os_name=='x'",
+    ):
         packages.add_pip_package(line)
     packages.add_conda_package("another-absent-one=3")
     config = InferenceConfig("score.py", source_directory=script, environment=environment)

@@ -22,6 +22,7 @@ from calotype.azureml.core.webservice import (
     LocalWebservice,
 )
 from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
+from calotype.hosting import keeping
 from calotype.hosting.management import Management
 
 ANSWERS = "def init(): pass\ndef run(data): return {!r}\n"
@@ -227,6 +228,41 @@ def test_updates_keep_address_and_keys(place: _Place, cluster: Webservice) -> No
         cluster.update(image="x")
 
 
+def test_settings_are_there_as_attributes(instance: Webservice, cluster: Webservice) -> None:
+    resources = instance.container_resource_requirements
+    assert (resources.cpu, resources.memory_in_gb) == (1, 0.5)
+    assert (instance.public_ip, instance.namespace) == (None, None)
+    assert instance.location
+    assert instance.environment is not None
+    assert instance.environment.name == "tests"
+    document = cluster.serialize()
+    assert document["autoScaler"]["targetUtilization"] == cluster.autoscaler.target_utilization
+    assert document["numReplicas"] == cluster.num_replicas
+    status = cluster.deployment_status  # how many replicas there are may change meanwhile
+    assert status["wantedRevision"] == document["deploymentStatus"]["wantedRevision"]
+    assert document["scoringTimeoutMs"] == cluster.scoring_timeout_ms
+    assert document["maxQueueWaitMs"] == cluster.max_request_wait_time
+    probe = cluster.liveness_probe_requirements
+    assert document["livenessProbeRequirements"]["periodSeconds"] == probe.period_seconds
+    concurrent = cluster.max_concurrent_requests_per_container
+    assert document["maxConcurrentRequestsPerContainer"] == concurrent
+    assert not cluster.data_collection.storage_enabled
+    assert not cluster.enable_app_insights
+    said = (cluster.is_default, cluster.traffic_percentile, cluster.version_type)
+    assert said == tuple(document[key] for key in ("isDefault", "trafficPercentile", "versionType"))
+    assert ComputeTarget(cluster.workspace, "any").provisioning_errors is None
+
+
+def test_a_service_that_is_starting_says_so(place: _Place) -> None:
+    ws, folder = place
+    slow = "import time\ndef init(): time.sleep(60)\ndef run(data): return 1\n"
+    configuration = AksWebservice.deploy_configuration()
+    service = Model.deploy(ws, "slow", [], inference(folder, slow), configuration)
+    with pytest.raises(WebserviceException, match=r"starting.* wait_for_deployment\(\)"):
+        service.run("{}")
+    service.delete()
+
+
 def test_tags_change_and_properties_stay(instance: Webservice) -> None:
     instance.add_tags({"x": "1", "y": "2"})
     instance.remove_tags(["x"])
@@ -268,12 +304,23 @@ def test_a_local_service(place: _Place, capsys: pytest.CaptureFixture[str]) -> N
     Path(script.source_directory, "score.py").write_text(ANSWERS.format("second"))
     service.reload(wait=True)
     assert service.run("{}") == "second"
+    score = Path(script.source_directory, "score.py")
+    score.write_text(RAISES)
+    with pytest.raises(WebserviceException, match="LookupError: no such weights"):
+        service.reload()
+    assert (service.state, service.run("{}")) == ("running", "second")
+    assert "no such weights" in str(service.error)
+    for answer in ("third", "fourth"):
+        score.write_text(ANSWERS.format(answer))
+        service.reload()
+        assert service.run("{}") == answer  # at once
+    assert service.error is None
     for refused in (service.get_keys, service.get_token, service.get_access_token):
         with pytest.raises(WebserviceException, match="a local one"):
             refused()
     moved = service.deploy_to_cloud(deployment_config=AciWebservice.deploy_configuration())
     moved.wait_for_deployment()
-    assert (moved.name, moved.compute_type, moved.run("{}")) == ("tried-instance", "ACI", "second")
+    assert (moved.name, moved.compute_type, moved.run("{}")) == ("tried-instance", "ACI", "fourth")
     moved.delete()
     service.delete()
     assert service.state == "deleted"
@@ -341,3 +388,9 @@ def test_deleting_twice(place: _Place) -> None:
 
 def _rows() -> bytes:
     return json.dumps(ROWS).encode()
+
+
+def test_what_was_stopped_says_how_to_start_it(place: _Place, instance: Webservice) -> None:
+    keeping.down(place[0])  # the last test: nothing runs after it
+    with pytest.raises(WebserviceException, match=r"stopped\. `calotype up` starts it"):
+        instance.run(ROWS)

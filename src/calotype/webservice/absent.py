@@ -73,7 +73,7 @@ class _Absent(type):
         unsupported.refuse(cls.row, used=cls.used)
 
 
-def names_of(module: str) -> Callable[[str], type]:
+def names_of(module: str) -> Callable[[str], Any]:
     """Return the `__getattr__` of a module: it gives the names that have no meaning here."""
     old = module.removeprefix(_ROOT)
     package = _package_of(old)

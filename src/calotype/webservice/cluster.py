@@ -30,11 +30,6 @@ class ClusterWebservice(Webservice):
         return shown(self.record().host)
 
     @property
-    def num_replicas(self) -> int | None:
-        """How many it has; None when that follows the load."""
-        return default_of(self.record()).wanted.runtime.num_replicas
-
-    @property
     def deployment_target(self) -> ClusterCompute:
         """The cluster that runs it, which is this machine."""
         from calotype.webservice.compute import ClusterCompute

@@ -84,6 +84,7 @@ class ClusterCompute:
 
     type: ClassVar[str] = "AKS"
     provisioning_state: ClassVar[str] = "Succeeded"
+    provisioning_errors: ClassVar[list[str] | None] = None
 
     class ClusterPurpose(StrEnum):
         """What a cluster was for, which has no meaning here."""

@@ -112,18 +112,20 @@ class LocalWebservice(Webservice):
     def reload(self, wait: bool = False) -> None:
         """Run its script and the files beside it as they are on disk now.
 
-        What runs goes on until the changed script is ready, and when it cannot be started.
+        Comes back when the changed script answers, so that no answer of the old one is taken for
+        one of the new. Callers meanwhile, and when the changed one cannot be started, are
+        answered by the old one.
 
         Args:
-            wait: until it is ready.
+            wait: show the progress; it is waited for in any case.
 
         Raises:
-            WebserviceException: it was not deployed from a script.
+            WebserviceException: it was not deployed from a script, or the changed one cannot be
+                started: with the trace of it.
         """
         with told_as(not_found=WebserviceNotFound):
             self.management.reload(self.name)
-        if wait:
-            self.wait_for_deployment(show_output=True)
+        self.wait_for_deployment(show_output=wait)
 
     def update(
         self,

@@ -8,6 +8,7 @@ from calotype.workspace.machine import shown
 from calotype.workspace.services import Service, Version
 
 if TYPE_CHECKING:
+    from calotype.webservice.service_facts import ServiceFacts
     from calotype.webservice.webservice import Webservice
 
 
@@ -67,7 +68,7 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
             "failureThreshold": runtime.probe_failure_threshold,
         },
         "numReplicas": runtime.num_replicas,
-        "deploymentStatus": _status(service, version),
+        "deploymentStatus": status_of(service, version),
         "scoringTimeoutMs": runtime.scoring_timeout_ms,
         "environmentDetails": dict(inference.environment) or None,
         "modelDetails": [{"id": model} for model in version.wanted.models],
@@ -77,7 +78,8 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
     }
 
 
-def _status(service: Webservice, version: Version) -> dict[str, Any]:
+def status_of(service: ServiceFacts, version: Version) -> dict[str, Any]:
+    """Return how far the deployment of a version has got."""
     now = service.observed()
     seen = now.versions.get(version.name)
     replicas = [one for one in now.replicas if one.version == version.name]

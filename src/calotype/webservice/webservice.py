@@ -12,9 +12,9 @@ from calotype.webservice.access_token import AccessToken
 from calotype.webservice.configuration_checks import check_service_name
 from calotype.webservice.exceptions import WebserviceException, WebserviceNotFound, told_as
 from calotype.webservice.replies import body_of, value_of
-from calotype.webservice.service_facts import ServiceFacts
 from calotype.webservice.service_filters import Filters, check_kind, is_wanted
 from calotype.webservice.service_older_ways import OlderWays
+from calotype.webservice.service_settings import ServiceSettings
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _KEYS: Final = ("primary", "secondary")
 
 
-class Webservice(ServiceFacts, OlderWays):
+class Webservice(ServiceSettings, OlderWays):
     """A deployed service. The constructor returns the fitting sub-class.
 
     Args:

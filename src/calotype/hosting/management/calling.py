@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from calotype import errors
+from calotype.hosting.keeping import IS_UP
 from calotype.hosting.management import credentials, keeper
 from calotype.serving.http_client import HttpClient, Reply
 from calotype.workspace.services import Service
@@ -17,6 +18,7 @@ from calotype.workspace.workspace import Workspace
 
 TIMEOUT_S = 80.0  # as the retired product had it
 _DOCUMENT_S: Final = 10.0
+_FROM_NOBODY: Final = (404, 502, 503)  # of the front door, while there is no replica
 _HOPELESS: Final = ("Failed", "Unschedulable")  # nothing of it serves
 
 
@@ -37,6 +39,7 @@ def run(
 
     Raises:
         NotFound: there is no such service.
+        NotSupported: it is a batch service.
         OperationFailed: it has no address, or there was no reply.
     """
     reply = _send(workspace, name, body, content_type, headers or {}, query, timeout_s)
@@ -55,7 +58,16 @@ def _send(
     timeout_s: float,
 ) -> Reply:
     service = workspace.services.get(name)
+    if service.target == "batch":
+        raise errors.NotSupported(
+            "expected a service that answers requests",
+            where=f"service '{name}'",
+            got="a batch service, which takes jobs",
+            action=f"Use submit (`calotype service submit -n {name}`).",
+        )
     observed = keeper.look(workspace, name)
+    if workspace.fact(IS_UP) is False:
+        raise _not_serving(name, "one that was stopped", "`calotype up` starts it.")
     if not observed.scoring_uri or observed.state in _HOPELESS:
         reason = (observed.error or {}).get("message", "")
         raise errors.OperationFailed(
@@ -69,7 +81,35 @@ def _send(
     shown = {"authorization": f"Bearer {credential}"} if credential else {}
     uri = observed.scoring_uri + (f"?{query}" if query else "")
     http = client_for(workspace, service, observed.scoring_uri, timeout_s=timeout_s)
-    return http.request("POST", uri, {"content-type": content_type, **headers, **shown}, body)
+    try:
+        reply = http.request("POST", uri, {"content-type": content_type, **headers, **shown}, body)
+    except errors.OperationFailed:
+        _check_started(workspace, name)
+        raise
+    if reply.status in _FROM_NOBODY:
+        _check_started(workspace, name)
+    return reply
+
+
+def _check_started(workspace: Workspace, name: str) -> None:
+    """Say that a service is starting, when that is why it did not answer."""
+    observed = keeper.look(workspace, name)
+    is_serving = any(one.serving_revision is not None for one in observed.versions.values())
+    if observed.state == "Transitioning" and not is_serving:
+        raise _not_serving(
+            name,
+            "one that is starting",
+            "Wait for it: wait_for_deployment(), or `calotype service show` until it is Healthy.",
+        ) from None
+
+
+def _not_serving(name: str, got: str, action: str) -> errors.OperationFailed:
+    return errors.OperationFailed(
+        "expected a service that takes requests",
+        where=f"service '{name}'",
+        got=got,
+        action=action,
+    )
 
 
 def client_for(

@@ -176,7 +176,7 @@ def _check_servable(workspace: Workspace, reference: str, runtime: RuntimeSettin
             where=f"model '{reference}'",
             got=_listed(paths),
             action="Save it with skops.io.dump(model, 'model.skops'), or, when you made the file "
-            "yourself, set allow_pickle (--allow-pickle).",
+            "yourself, pass allow_pickle=True to deploy_configuration (--allow-pickle).",
         )
 
 

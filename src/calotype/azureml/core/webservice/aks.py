@@ -9,6 +9,12 @@ from calotype.webservice.endpoint import ClusterEndpoint as AksEndpoint
 from calotype.webservice.endpoint_configuration import (
     EndpointConfiguration as AksEndpointDeploymentConfiguration,
 )
+from calotype.webservice.service_settings import (
+    AutoScaler,
+    ContainerResourceRequirements,
+    DataCollection,
+    LivenessProbeRequirements,
+)
 
 __all__ = [
     "AksEndpoint",
@@ -16,4 +22,8 @@ __all__ = [
     "AksServiceAccessToken",
     "AksServiceDeploymentConfiguration",
     "AksWebservice",
+    "AutoScaler",
+    "ContainerResourceRequirements",
+    "DataCollection",
+    "LivenessProbeRequirements",
 ]
