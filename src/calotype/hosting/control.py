@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
+from calotype.hosting import socket_folder
 
 _MOST_BYTES: Final = 16 << 20
 _MOST_DESCRIPTORS: Final = 8
+_TRIES: Final = 3
 
 DESCRIPTORS: Final = "descriptors"
 """Of an answer: open files that go with it; see `fetch_descriptors`."""
 
+_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -85,7 +88,11 @@ def fetch_descriptors(path: Path, do: str, *, timeout_s: float = 5.0) -> list[in
 
 
 async def listen(path: Path, handlers: dict[str, Handler]) -> asyncio.Server:
-    """Take commands at `path` until the server is closed; an old socket there is replaced."""
+    """Take commands at `path` until the server is closed; an old socket there is replaced.
+
+    Raises:
+        CannotWrite: its folder cannot be made, or others could enter it.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, ValueError):
@@ -98,6 +105,14 @@ async def listen(path: Path, handlers: dict[str, Handler]) -> asyncio.Server:
                 writer.write(json.dumps(answer, default=str).encode() + b"\n")
                 await writer.drain()
 
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):  # its last user has just removed the folder
+            return await _listen(serve, path)
+    return await _listen(serve, path)
+
+
+async def _listen(serve: _Serve, path: Path) -> asyncio.Server:
+    socket_folder.make(path.parent)
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(serve, path, limit=_MOST_BYTES)
 
