@@ -174,9 +174,7 @@ class Keeper:
                 return
             kept = None
         if kept is None:
-            kept = KeptService(
-                self._workspace, self._layout, record.name, record, self._door
-            )
+            kept = KeptService(self._workspace, self._layout, record.name, record, self._door)
             self._services[record.name] = kept
         if kept.record != record or kept.is_wanted != (self._is_up is not False):
             kept.record = record

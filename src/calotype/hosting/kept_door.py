@@ -104,7 +104,9 @@ class KeptDoor:
     def _inherit(self) -> None:
         """Keep what another keeper wrote, for the versions that have not been looked at yet."""
         if self.is_running:
-            with contextlib.suppress(errors.CalotypeError, OSError, ValueError, TypeError, KeyError):
+            with contextlib.suppress(
+                errors.CalotypeError, OSError, ValueError, TypeError, KeyError
+            ):
                 self._inherited = Routes.read(self._layout.routes).services
 
     async def _adopt(self) -> None:
