@@ -66,7 +66,8 @@ def test_a_long_name_of_a_workspace_has_its_sockets_elsewhere(tmp_path: Path) ->
     deep = tmp_path.joinpath(*(["a" * 50] * 3))
     assert socket_folder.place_of(Path("/w/.calotype")) == Path("/w/.calotype/run/s")
     elsewhere = socket_folder.place_of(deep)
-    assert elsewhere.parent == Path(f"/tmp/calotype-{os.getuid()}")
+    assert elsewhere.parent.name == f"calotype-{os.getuid()}"
+    assert len(str(elsewhere)) < 60
     assert elsewhere != socket_folder.place_of(deep / "b")
 
 

@@ -23,8 +23,8 @@ from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
 from calotype.serving.entry.fork_client import SECRETS
-from calotype.workspace.runs import Run
 from calotype.workspace.machine import identity, is_here, shown
+from calotype.workspace.runs import Run
 from calotype.workspace.services import ONLY_VERSION, now
 from calotype.workspace.workspace import Workspace
 
