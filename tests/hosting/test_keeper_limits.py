@@ -59,6 +59,7 @@ def test_a_taken_port_is_unschedulable_until_it_is_free(hosted: Hosted) -> None:
         seen = hosted.until_state("late", "Unschedulable")
         assert seen.error is not None
         assert str(port) in seen.error["message"]
+        assert "calotype service update -n late --port" in seen.error["message"]
     hosted.until_state("late", "Healthy")
     assert hosted.port("late") == port
 

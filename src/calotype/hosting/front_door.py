@@ -108,6 +108,7 @@ class FrontDoor:
         return await control.listen(
             self._layout.front_door_socket,
             {"routes": self._on_routes, "counts": self._on_counts, "stop": self._on_stop},
+            log="front-door.log",
         )
 
     async def _keep_socket(self) -> None:

@@ -95,7 +95,7 @@ class Keeper:
         logger.info("keeper %d ends", os.getpid())
 
     async def _listen(self) -> asyncio.Server:
-        return await control.listen(self._layout.keeper_socket, self._handlers())
+        return await control.listen(self._layout.keeper_socket, self._handlers(), log="keeper.log")
 
     async def _keep_socket(self) -> None:
         """Listen anew when somebody has cleaned up the sockets of living processes."""

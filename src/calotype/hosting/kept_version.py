@@ -216,7 +216,7 @@ class KeptVersion:
             await one.start(plan, within_s=_patience_s(revision.runtime))
         except errors.CalotypeError as error:
             one.give_up(str(error), getattr(error, "trace", ""), is_refused=True)
-        except Exception as error:
+        except Exception as error:  # in a task of its own: else nobody would ever hear of it
             logger.exception("replica %s cannot be started", one.name)
             one.give_up(f"it cannot be started: {error}")
 

@@ -110,7 +110,9 @@ class Replica:
             self._journal.close()
 
     async def _listen(self) -> asyncio.Server:
-        return await control.listen(Path(self._plan.control), self._handlers())
+        return await control.listen(
+            Path(self._plan.control), self._handlers(), log=Path(self._plan.log).name
+        )
 
     async def _keep_sockets(self) -> None:
         """Listen anew when somebody has cleaned up the sockets of living processes."""
