@@ -8,6 +8,7 @@ keeper finds it by its lock file. Commands come over its control socket:
     routes  read the routes anew; answers when new replicas are connected
     counts  what each version of each service has answered
     stop    answer what was accepted, then end
+    listener  the listening socket, for a keeper that has none
 """
 
 from __future__ import annotations
@@ -107,7 +108,12 @@ class FrontDoor:
     async def _listen_to_keeper(self) -> asyncio.Server:
         return await control.listen(
             self._layout.front_door_socket,
-            {"routes": self._on_routes, "counts": self._on_counts, "stop": self._on_stop},
+            {
+                "routes": self._on_routes,
+                "counts": self._on_counts,
+                "stop": self._on_stop,
+                "listener": self._on_listener,
+            },
             log="front-door.log",
         )
 
@@ -190,6 +196,10 @@ class FrontDoor:
     async def _on_stop(self, _command: dict[str, Any]) -> dict[str, Any]:
         self._told.set()
         return {}
+
+    async def _on_listener(self, _command: dict[str, Any]) -> dict[str, Any]:
+        listener = self._server.listener if self._server is not None else None
+        return {control.DESCRIPTORS: [listener.fileno()] if listener is not None else []}
 
     async def _watch_keeper(self) -> None:
         """End when nobody keeps the services any more."""
