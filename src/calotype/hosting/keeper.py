@@ -75,6 +75,8 @@ class Keeper:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told.set)
+        with contextlib.suppress(Exception):  # whatever the database has: the first look tells of it
+            await self._door.learn()
         self._commands = await self._listen()
         logger.info("keeper %d begins", os.getpid())
         try:
@@ -116,8 +118,8 @@ class Keeper:
         await self._keep_socket()
         await self.refresh()
         await self._search()
-        await self._keep_standby()
         await self._door.keep(is_up=self._is_up)
+        await self._keep_standby()
         await self._load.look()
         if time.monotonic() - self._rotated_s > _ROTATE_EVERY_S:
             self._rotated_s = time.monotonic()

@@ -204,6 +204,12 @@ class KeptDoor:
                 start_new_session=True,
             )
 
+    async def learn(self) -> None:
+        """Know where it is before anybody asks, if that has been chosen."""
+        facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
+        if facts.get("port"):
+            self.uris = door_uris(facts)
+
     async def _choose_address(self) -> None:
         """Choose host and port once; they stay, so that URIs stay."""
         facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
