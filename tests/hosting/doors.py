@@ -204,7 +204,7 @@ def door() -> Generator[Door]:
         workspace = Workspace.create("doors", Path(name))
         stack.callback(workspace.close)
         layout = Layout.of(workspace.place)
-        stack.callback(shutil.rmtree, layout.sockets)
+        stack.callback(shutil.rmtree, layout.sockets, ignore_errors=True)
         keeper = locks.Held.take(layout.keeper_lock)
         assert keeper is not None
         yield Door(Path(name), workspace, layout, stack, keeper)

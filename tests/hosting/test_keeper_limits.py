@@ -7,9 +7,14 @@ import os
 import socket
 from typing import Any
 
+import psutil
 import pytest
 from hosted import Hosted, is_listening
 
+from calotype import errors
+from calotype.workspace.service_settings import RuntimeSettings
+
+AT_ONCE = 4
 HUNGRY = """
 held = []
 
@@ -54,6 +59,7 @@ def test_a_taken_port_is_unschedulable_until_it_is_free(hosted: Hosted) -> None:
         seen = hosted.until_state("late", "Unschedulable")
         assert seen.error is not None
         assert str(port) in seen.error["message"]
+        assert "calotype service update -n late --port" in seen.error["message"]
     hosted.until_state("late", "Healthy")
     assert hosted.port("late") == port
 
@@ -68,6 +74,48 @@ def test_a_service_that_takes_too_much_memory_is_restarted(hosted: Hosted) -> No
     )
     hosted.until_state("hungry", "Healthy")
     assert "memory_gb_limit" in hosted.layout.keeper_log.read_text()
+
+
+def test_more_replicas_than_the_machine_has_memory_for_are_unschedulable(hosted: Hosted) -> None:
+    memory_gb = round(psutil.virtual_memory().total / 1e9 / 4, 1)
+    hosted.add("many", target="cluster", num_replicas=200, memory_gb=memory_gb)
+    error = hosted.until_state("many", "Unschedulable").error
+    assert error is not None
+    assert f"200 replicas with {memory_gb:g} GB of memory each" in error["message"]
+    assert f"{memory_gb * 200:.4g} GB" in error["message"]
+    hosted.update("many", num_replicas=1, memory_gb=0.1)
+    hosted.until_state("many", "Healthy")
+
+
+def test_no_more_than_a_few_replicas_start_at_a_time(hosted: Hosted) -> None:
+    gate = hosted.folder / "gate"
+    script = f"""
+import os
+import time
+
+
+def init():
+    while not os.path.exists({str(gate)!r}):
+        time.sleep(0.02)
+
+
+def run(data):
+    return 1
+"""
+    hosted.add("many", script, target="cluster", num_replicas=6, memory_gb=0.01)
+    hosted.until("many", lambda seen: len(seen.replicas) == AT_ONCE, "the first ones start")
+    hosted.change("many", description="it looks again")
+    assert len(hosted.observe("many").replicas) == AT_ONCE
+    gate.touch()
+    hosted.until("many", lambda seen: seen.versions["default"].replicas == 6, "all are ready")
+
+
+@pytest.mark.parametrize(
+    "name", ["num_replicas", "autoscale_min_replicas", "autoscale_max_replicas"]
+)
+def test_a_million_replicas_are_refused(name: str) -> None:
+    with pytest.raises(errors.NotInRange, match=f"(?s){name}.*200"):
+        RuntimeSettings.of({name: 1_000_000})
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity")

@@ -59,7 +59,7 @@ class Callers:
 
 
 def add_busy(hosted: Hosted, target: Any) -> None:
-    replicas = {"num_replicas": 2} if target == "cluster" else {}
+    replicas: dict[str, Any] = {"num_replicas": 2} if target == "cluster" else {}
     hosted.add("busy", target=target, max_request_wait_ms=20_000, **replicas)
     hosted.until_state("busy", "Healthy")
     until(lambda: hosted.answers("busy"), "it answers")
@@ -138,3 +138,21 @@ def _is_ready(hosted: Hosted, revision: int) -> bool:
         said.get("revision") == revision and said.get("state") == "ready"
         for said in map(locks.facts, found)
     )
+
+
+@pytest.mark.slow
+def test_what_a_failed_update_left_running_does_not_answer_in_turn(hosted: Hosted) -> None:
+    """The record lost that revision 2 serves, and revision 3 cannot be started."""
+    hosted.add("busy")
+    hosted.until_state("busy", "Healthy")
+    hosted.update("busy", ECHO.replace("1", "2"))
+    hosted.until("busy", lambda seen: {one.revision for one in seen.replicas} == {2}, "2 serves")
+    hosted.update("busy", "def init():\n    raise ValueError\n")
+    hosted.until("busy", lambda seen: seen.versions["default"].error, "3 has failed")
+    keeper = hosted.keeper()
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)
+    hosted.workspace.services.change_version("busy", "default", serving_revision=1)
+    os.kill(keeper, signal.SIGKILL)
+    hosted.until("busy", lambda seen: {one.revision for one in seen.replicas} == {1}, "1 serves")
+    assert {hosted.score("busy")[1]["revision"] for _ in range(8)} == {1}

@@ -8,21 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
-import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
+from calotype.hosting import socket_folder
+
+logger = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 16 << 20
 _MOST_DESCRIPTORS: Final = 8
+_TRIES: Final = 3
 
 DESCRIPTORS: Final = "descriptors"
 """Of an answer: open files that go with it; see `fetch_descriptors`."""
 
+_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -84,20 +89,37 @@ def fetch_descriptors(path: Path, do: str, *, timeout_s: float = 5.0) -> list[in
     return descriptors
 
 
-async def listen(path: Path, handlers: dict[str, Handler]) -> asyncio.Server:
-    """Take commands at `path` until the server is closed; an old socket there is replaced."""
+async def listen(path: Path, handlers: dict[str, Handler], *, log: str) -> asyncio.Server:
+    """Take commands at `path` until the server is closed; an old socket there is replaced.
+
+    Args:
+        path: of the socket.
+        handlers: by the name of a command.
+        log: where this process writes down defects.
+
+    Raises:
+        CannotWrite: its folder cannot be made, or others could enter it.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, ValueError):
             line = await reader.readline()
             if line:
-                answer = await _answer(handlers, line)
+                answer = await _answer(handlers, line, log)
                 descriptors: list[int] = answer.pop(DESCRIPTORS, [])
                 if descriptors:
                     _send_descriptors(writer, descriptors)
                 writer.write(json.dumps(answer, default=str).encode() + b"\n")
                 await writer.drain()
 
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):  # its last user has just removed the folder
+            return await _listen(serve, path)
+    return await _listen(serve, path)
+
+
+async def _listen(serve: _Serve, path: Path) -> asyncio.Server:
+    socket_folder.make(path.parent)
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(serve, path, limit=_MOST_BYTES)
 
@@ -108,7 +130,7 @@ def _send_descriptors(writer: asyncio.StreamWriter, descriptors: list[int]) -> N
         socket.send_fds(link, [b" "], descriptors)  # the byte that carries them
 
 
-async def _answer(handlers: dict[str, Handler], line: bytes) -> dict[str, Any]:
+async def _answer(handlers: dict[str, Handler], line: bytes, log: str) -> dict[str, Any]:
     try:
         command: dict[str, Any] = json.loads(line)
         return {"ok": True, **await handlers[command.pop("do")](command)}
@@ -121,8 +143,22 @@ async def _answer(handlers: dict[str, Handler], line: bytes) -> dict[str, Any]:
             "got": error.got,
             "action": error.action,
         }
-    except Exception:  # noqa: BLE001 - the boundary: told to whoever asked, who logs it
-        return {"ok": False, "number": 1000, "expected": "no defect", "got": traceback.format_exc()}
+    except Exception as error:  # the boundary: a defect in one command must not end the process
+        logger.exception("a defect in a command")
+        return {
+            "ok": False,
+            "number": errors.OperationFailed.number,
+            "expected": "the command to be carried out",
+            "where": _what(line),
+            "got": f"a defect ({type(error).__name__})",
+            "action": f"Its trace is in the log of that process: see {log}.",
+        }
+
+
+def _what(line: bytes) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return f"command '{json.loads(line)['do']}'"
+    return "a command"
 
 
 def _refusal(answer: dict[str, Any]) -> errors.CalotypeError:

@@ -8,12 +8,14 @@ keeper finds it by its lock file. Commands come over its control socket:
     routes  read the routes anew; answers when new replicas are connected
     counts  what each version of each service has answered
     stop    answer what was accepted, then end
+    listener  the listening socket, for a keeper that has none
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting import control, locks
+from calotype.hosting import control, locks, socket_folder
 from calotype.hosting.door_app import DoorApp
 from calotype.hosting.door_server import DoorServer
 from calotype.hosting.door_table import DoorTable
@@ -74,6 +76,7 @@ class FrontDoor:
         self._app = DoorApp(self._table, self._tokens, self._guard.meter, self._journal)
         self._passages = Passages(self._table, self._journal, max_held_bytes=_MOST_HELD_BYTES)
         self._server: DoorServer | None = None
+        self._commands: asyncio.Server | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._told = asyncio.Event()
         self._changing = asyncio.Lock()
@@ -90,19 +93,35 @@ class FrontDoor:
         watchers: list[asyncio.Task[None]] = []
         try:
             await self._follow_routes()
-            commands = await control.listen(
-                self._layout.front_door_socket,
-                {"routes": self._on_routes, "counts": self._on_counts, "stop": self._on_stop},
-            )
+            self._commands = await self._listen_to_keeper()
             watchers = [loop.create_task(self._watch_keeper())]
             await self._told.wait()
-            commands.close()
         finally:
             for watcher in watchers:
                 watcher.cancel()
+            if self._commands is not None:
+                self._commands.close()
             await self._end()
             logging.getLogger("calotype").removeHandler(handler)
             self._journal.close()
+
+    async def _listen_to_keeper(self) -> asyncio.Server:
+        return await control.listen(
+            self._layout.front_door_socket,
+            {
+                "routes": self._on_routes,
+                "counts": self._on_counts,
+                "stop": self._on_stop,
+                "listener": self._on_listener,
+            },
+            log="front-door.log",
+        )
+
+    async def _keep_socket(self) -> None:
+        """Listen anew when somebody has cleaned up the sockets of living processes."""
+        if self._commands is not None and not self._layout.front_door_socket.exists():
+            self._commands.close()
+            self._commands = await self._listen_to_keeper()
 
     async def _end(self) -> None:
         self._journal.write("stopping")
@@ -112,6 +131,7 @@ class FrontDoor:
         self._table.close()
         self._tokens.close()
         self._layout.front_door_socket.unlink(missing_ok=True)
+        socket_folder.leave(self._layout.sockets)
         self._journal.write("stopped")
 
     async def _follow_routes(self) -> None:
@@ -177,11 +197,17 @@ class FrontDoor:
         self._told.set()
         return {}
 
+    async def _on_listener(self, _command: dict[str, Any]) -> dict[str, Any]:
+        listener = self._server.listener if self._server is not None else None
+        return {control.DESCRIPTORS: [listener.fileno()] if listener is not None else []}
+
     async def _watch_keeper(self) -> None:
         """End when nobody keeps the services any more."""
         seen_s = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            with contextlib.suppress(errors.CalotypeError, OSError):  # the next look tries again
+                await self._keep_socket()
             if locks.is_held(self._layout.keeper_lock):
                 seen_s = time.monotonic()
             elif time.monotonic() - seen_s > _ALONE_S:

@@ -12,6 +12,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -60,6 +61,7 @@ class Keeper:
         self._searched_s = 0.0
         self._is_up: bool | None = None
         self._idle_since_s = time.monotonic()
+        self._commands: asyncio.Server | None = None
         self._refreshing = asyncio.Lock()
         self._told = asyncio.Event()
         self._bell = asyncio.Event()
@@ -69,11 +71,13 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep until nothing is wanted any more."""
-        self._lock.say({"started_at": time.time()})
+        self._lock.say({"started_at": time.time(), "socket": str(self._layout.keeper_socket)})
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told.set)
-        commands = await control.listen(self._layout.keeper_socket, self._handlers())
+        with contextlib.suppress(Exception):  # whatever the database has: the first look tells of it
+            await self._door.learn()
+        self._commands = await self._listen()
         logger.info("keeper %d begins", os.getpid())
         try:
             while not self._told.is_set():
@@ -88,9 +92,19 @@ class Keeper:
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await self._bell.wait()
         finally:
-            commands.close()
+            self._commands.close()
             await self._close()
         logger.info("keeper %d ends", os.getpid())
+
+    async def _listen(self) -> asyncio.Server:
+        return await control.listen(self._layout.keeper_socket, self._handlers(), log="keeper.log")
+
+    async def _keep_socket(self) -> None:
+        """Listen anew when somebody has cleaned up the sockets of living processes."""
+        if self._commands is not None and not self._layout.keeper_socket.exists():
+            logger.warning("the keeper's socket has gone; it listens anew")
+            self._commands.close()
+            self._commands = await self._listen()
 
     async def _look(self) -> None:
         if not self._workspace.place.is_made:
@@ -101,10 +115,11 @@ class Keeper:
             self._is_up = False
             await self._door.keep(is_up=False)
             return
+        await self._keep_socket()
         await self.refresh()
         await self._search()
-        await self._keep_standby()
         await self._door.keep(is_up=self._is_up)
+        await self._keep_standby()
         await self._load.look()
         if time.monotonic() - self._rotated_s > _ROTATE_EVERY_S:
             self._rotated_s = time.monotonic()
@@ -194,9 +209,8 @@ class Keeper:
         if not any(not kept.is_idle for kept in self._services.values()):
             await self._door.stop()
             _end_standby(self._layout)
-            self._layout.keeper_socket.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # somebody else has a socket there
-                self._layout.sockets.rmdir()
+            # Nobody is left who could have a socket there.
+            shutil.rmtree(self._layout.sockets, ignore_errors=True)
 
     # Commands
 

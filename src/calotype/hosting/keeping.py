@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -43,7 +44,7 @@ def _ensure(workspace: Workspace) -> None:
     started_s = 0.0
     while True:
         with contextlib.suppress(control.NobodyThere):
-            control.ask(layout.keeper_socket, "ping")
+            control.ask(_keeper_socket(layout), "ping")
             return
         now_s = time.monotonic()
         is_kept = locks.is_held(layout.keeper_lock)
@@ -60,6 +61,15 @@ def _ensure(workspace: Workspace) -> None:
         time.sleep(_AGAIN_S)
 
 
+def _keeper_socket(layout: Layout) -> Path:
+    """Return where the keeper says that it listens, if that is not where we would look."""
+    if not layout.keeper_socket.exists():
+        said = locks.facts(layout.keeper_lock).get("socket")
+        if isinstance(said, str):
+            return Path(said)
+    return layout.keeper_socket
+
+
 def _tell(
     workspace: Workspace, do: str, *, timeout_s: float = 30.0, **values: Any
 ) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def _tell(
     for _ in range(5):
         _ensure(workspace)
         with contextlib.suppress(control.NobodyThere):
-            socket = Layout.of(workspace.place).keeper_socket
+            socket = _keeper_socket(Layout.of(workspace.place))
             return control.ask(socket, do, timeout_s=timeout_s, **values)
     raise errors.OperationFailed(
         "expected an answer of the keeper",
@@ -106,7 +116,7 @@ def observe(workspace: Workspace, name: str) -> Observation:
         from calotype.hosting.unkept import observation_of
 
         return observation_of(workspace, record)
-    socket = Layout.of(workspace.place).keeper_socket
+    socket = _keeper_socket(Layout.of(workspace.place))
     found: dict[str, Any] | None = None
     try:
         found = control.ask(socket, "state", service=name)["observation"]
@@ -174,7 +184,7 @@ def down(workspace: Workspace) -> None:
     layout = Layout.of(workspace.place)
     workspace.set_fact(IS_UP, False)
     with contextlib.suppress(control.NobodyThere):
-        control.ask(layout.keeper_socket, "down", timeout_s=_ENDS_WITHIN_S)
+        control.ask(_keeper_socket(layout), "down", timeout_s=_ENDS_WITHIN_S)
     from calotype.hosting.unkept import end_all
 
     deadline_s = time.monotonic() + 10.0
@@ -194,7 +204,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
     layout = Layout.of(workspace.place)
     kept: dict[str, Any] = {}
     with contextlib.suppress(control.NobodyThere):
-        kept = control.ask(layout.keeper_socket, "status")
+        kept = control.ask(_keeper_socket(layout), "status")
     observed: dict[str, Any] = kept.get("services", {})
     from calotype.hosting.unkept import observation_of
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -77,6 +78,7 @@ class KeptDoor:
         self._changed = changed
         self._watch: processes.Watch | None = None
         self.is_ready = False
+        self._listener: socket.socket | None = None
         self._keeping = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self.uris = Uris()
@@ -114,6 +116,7 @@ class KeptDoor:
         pid = locks.facts(self._layout.front_door_lock).get("pid")
         if isinstance(pid, int):
             await self._choose_address()
+            await self._fetch_listener()
             self._watch = processes.Watch(pid, self._ended)
             await self.publish(anew=True)
 
@@ -153,10 +156,33 @@ class KeptDoor:
         self._started_s = now_s
         await self._choose_address()
         await self.publish(anew=True)
+        self._listen()
         self._process = await asyncio.to_thread(self._spawn)
         self._watch = processes.Watch(self._process.pid, self._ended, self._process)
         logger.info("front door %d at %s", self._process.pid, self.uris.base)
         self._waiting = asyncio.get_running_loop().create_task(self.wait_ready())
+
+    def _listen(self) -> None:
+        """Hold the listening socket, so that callers wait while one door follows another."""
+        if self._listener is None:
+            try:
+                self._listener = listen(self._facts["host"], self._facts["port"])
+            except errors.CannotListen as error:  # the door tries it too, and says why not
+                logger.warning("front door: %s", error)
+
+    async def _fetch_listener(self) -> None:
+        """Hold the socket of a door that runs, in place of the one that we have."""
+        self._let_go()
+        fetch = control.fetch_descriptors
+        with contextlib.suppress(control.NobodyThere, OSError):
+            socket_ = self._layout.front_door_socket
+            for descriptor in await asyncio.to_thread(fetch, socket_, "listener", timeout_s=2):
+                self._listener = socket.socket(fileno=descriptor)
+
+    def _let_go(self) -> None:
+        if self._listener is not None:
+            self._listener.close()  # callers would wait for ever
+            self._listener = None
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with open(RotatingLog(self._layout.front_door_log).open(), "r+b", buffering=0) as log:
@@ -166,7 +192,10 @@ class KeptDoor:
                     "-m",
                     "calotype.hosting.front_door",
                     str(self._workspace.place.root),
+                    "--listener",
+                    str(self._listener.fileno() if self._listener is not None else -1),
                 ],
+                pass_fds=[self._listener.fileno()] if self._listener is not None else [],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -174,6 +203,12 @@ class KeptDoor:
                 cwd=self._layout.run,
                 start_new_session=True,
             )
+
+    async def learn(self) -> None:
+        """Know where it is before anybody asks, if that has been chosen."""
+        facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
+        if facts.get("port"):
+            self.uris = door_uris(facts)
 
     async def _choose_address(self) -> None:
         """Choose host and port once; they stay, so that URIs stay."""
@@ -198,9 +233,14 @@ class KeptDoor:
         """Let it listen where the workspace's fact says now."""
         await self._choose_address()
         await self.publish()
+        if self.is_running:
+            await self._fetch_listener()
+        else:
+            self._let_go()
 
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
+        self._let_go()
         process = self._process  # it may have no lock yet
         if not self._is_alive():
             return

@@ -97,6 +97,8 @@ class KeptReplica:
 
     def adopt(self, facts: dict[str, Any], *, within_s: float) -> None:
         """Take over a process that another keeper started."""
+        self.wire = str(facts.get("wire", self.wire))
+        self._control = Path(facts.get("control", self._control))
         self.pid, self.port = int(facts["pid"]), int(facts.get("port", 0))
         age_s = max(0.0, time.time() - float(facts.get("started_at", time.time())))
         self.started_s = time.monotonic() - age_s

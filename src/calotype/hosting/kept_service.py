@@ -118,7 +118,7 @@ class KeptService:
             self._bell.clear()
             try:
                 await self._reconcile()
-            except Exception:  # the next look may find the machine or the database mended
+            except Exception:  # of one look: without its task the service would have no keeper
                 logger.exception("service %s", self.name)
                 await asyncio.sleep(_REST_S)
             async with self._reconciled:
@@ -255,7 +255,10 @@ class KeptService:
         try:
             self._listener = self._adopted_listener(wanted) or listen(record.access.host, wanted)
         except errors.CannotListen as error:
-            self.trouble = str(error)
+            self.trouble = (
+                f"It cannot listen at {error.where}: {error.got}. Choose another port, with "
+                f"`calotype service update -n {self.name} --port N`, or free this one."
+            )
             self._bind_again_s = time.monotonic() + _BIND_AGAIN_S
             if self._old_listeners:
                 self._listener = self._old_listeners.pop()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SETTLED_S: Final = 10.0  # who served that long did not die of its start
+_STARTS_AT_ONCE: Final = 4  # each takes a core for a while
 _TRIES: Final = 3  # of a revision that has never served
 _LOOK_EVERY_S: Final = 2.0
 _WEIGH_EVERY_S: Final = 1.0
@@ -75,7 +76,7 @@ class KeptVersion:
         self._bury(version)
         wanted = (version.wanted_revision, self._service.shape)
         count = self._count(version.wanted.runtime)
-        self._shortage = capacity.shortage(version.wanted.runtime)
+        self._shortage = capacity.shortage(version.wanted.runtime, self._least(version))
         trouble = self._shortage or self._service.trouble
         old = self.serving
         if self._failed is None and not trouble:
@@ -88,7 +89,20 @@ class KeptVersion:
             kept = version.revision(old[0]).runtime
             if old[1] == self._service.shape:
                 await self._bring(old, self._count(kept))
+        self._leave_strays(wanted)
         self._watch(version)
+
+    def _leave_strays(self, wanted: Key) -> None:
+        """End what is neither wanted nor serving, such as what another keeper had begun.
+
+        It would answer in turn with what serves: they share a listening socket. It stays while
+        nothing else answers.
+        """
+        strays = [one for one in self.replicas if one.key not in (wanted, self.serving)]
+        if self.serving is None or any(map(self.is_ready, self.replicas)):
+            self._retire(strays, is_replaced=self.serving is not None)
+        else:
+            self._retire([one for one in strays if one.phase == "starting"], is_replaced=True)
 
     def _learn(self, version: Version) -> None:
         if version.wanted_revision != self._wanted:
@@ -104,6 +118,13 @@ class KeptVersion:
             self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
         self.is_known = True
 
+    def _least(self, version: Version) -> int:
+        """Return how many replicas the wanted revision cannot do without."""
+        runtime = version.wanted.runtime
+        if self._service.target != "cluster":
+            return 1
+        return runtime.num_replicas or runtime.autoscale_min_replicas
+
     def _count(self, runtime: RuntimeSettings) -> int:
         if self._service.target != "cluster":
             return 1
@@ -112,6 +133,7 @@ class KeptVersion:
         if not self.scale:  # as many as another keeper had found right
             self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
+        most = min(most, capacity.most_replicas(runtime))
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
 
@@ -120,7 +142,8 @@ class KeptVersion:
         live = [one for one in self.replicas if one.key == key and one.is_live]
         ready = [one for one in live if one.phase == "ready"]
         if len(live) < count and time.monotonic() >= self._next_try_s:
-            for _ in range(count - len(live)):
+            starting = len(live) - len(ready)
+            for _ in range(min(count - len(live), _STARTS_AT_ONCE - starting)):
                 self._begin(key)
         elif len(live) > count:
             spare = sorted(live, key=lambda one: (one.phase == "ready", one.in_flight))
@@ -193,7 +216,7 @@ class KeptVersion:
             await one.start(plan, within_s=_patience_s(revision.runtime))
         except errors.CalotypeError as error:
             one.give_up(str(error), getattr(error, "trace", ""), is_refused=True)
-        except Exception as error:
+        except Exception as error:  # in a task of its own: else nobody would ever hear of it
             logger.exception("replica %s cannot be started", one.name)
             one.give_up(f"it cannot be started: {error}")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from calotype import errors
+from calotype.hosting import socket_folder
 from calotype.workspace.location import Location
 
 
@@ -19,8 +16,7 @@ class Layout:
 
     Attributes:
         run: `.calotype/run`.
-        sockets: a short folder that only its owner may enter, as names of sockets may have 107
-            bytes only.
+        sockets: a folder for them, which is there while somebody listens.
     """
 
     run: Path
@@ -28,22 +24,16 @@ class Layout:
 
     @classmethod
     def of(cls, location: Location) -> Layout:
-        """Return the places of a workspace; its socket folder is made and checked.
+        """Return the places of a workspace; who listens at a socket makes the folder for it.
 
         Raises:
-            CannotWrite: the folders cannot be made, or belong to somebody else.
+            CannotWrite: the folder of what runs cannot be made.
         """
-        name = hashlib.sha256(str(location.root.resolve()).encode()).hexdigest()[:16]
-        owner = os.getuid() if hasattr(os, "getuid") else 0
-        sockets = Path(tempfile.gettempdir()) / f"calotype-{owner}" / name
         try:
-            for folder in (sockets.parent, sockets):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _check_private(folder, owner)
             location.run_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise errors.write_error(error, where=str(error.filename or sockets)) from error
-        return cls(location.run_folder, sockets)
+            raise errors.write_error(error, where=str(location.run_folder)) from error
+        return cls(location.run_folder, socket_folder.place_of(location.root))
 
     @property
     def keeper_lock(self) -> Path:
@@ -116,15 +106,3 @@ class Layout:
     def replica_wire(self, replica: str) -> Path:
         """Return where a replica takes requests of the front door."""
         return self.sockets / f"{replica}.wire"
-
-
-def _check_private(folder: Path, owner: int) -> None:
-    status = folder.lstat()
-    is_private = stat.S_ISDIR(status.st_mode) and status.st_uid == owner
-    if hasattr(os, "getuid") and (not is_private or status.st_mode & 0o077):
-        raise errors.CannotWrite(
-            "expected a folder that only you may enter",
-            where=str(folder),
-            got="one that others can use",
-            action="Remove it.",
-        )

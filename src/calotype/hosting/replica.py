@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import control, hosted_service, locks
+from calotype.hosting import control, hosted_service, locks, socket_folder
 from calotype.hosting.history import History
 from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.replica_plan import ReplicaPlan
@@ -84,6 +84,7 @@ class Replica:
         self._settled = asyncio.Event()
         self._told = asyncio.Event()
         self._asked = asyncio.Event()
+        self._commands: asyncio.Server | None = None
         self._is_accepting = False
         self._grace_s = 0.0
 
@@ -95,17 +96,33 @@ class Replica:
         handler = JournalHandler(self._journal)
         logging.getLogger("calotype").addHandler(handler)
         self._say()
-        commands = await control.listen(Path(self._plan.control), self._handlers())
+        self._commands = await self._listen()
         watcher = loop.create_task(self._watch_keeper())
         try:
             return await self._serve()
         finally:
             watcher.cancel()
-            commands.close()
+            self._commands.close()
             for path in (self._plan.control, self._plan.wire):
                 Path(path).unlink(missing_ok=True)
+            socket_folder.leave(Path(self._plan.control).parent)
             logging.getLogger("calotype").removeHandler(handler)
             self._journal.close()
+
+    async def _listen(self) -> asyncio.Server:
+        return await control.listen(
+            Path(self._plan.control), self._handlers(), log=Path(self._plan.log).name
+        )
+
+    async def _keep_sockets(self) -> None:
+        """Listen anew when somebody has cleaned up the sockets of living processes."""
+        if self._told.is_set():
+            return
+        if self._commands is not None and not Path(self._plan.control).exists():
+            self._commands.close()
+            self._commands = await self._listen()
+        if self._wire is not None:
+            await self._wire.keep()
 
     async def _serve(self) -> int:
         starting = asyncio.ensure_future(self._start())
@@ -169,6 +186,7 @@ class Replica:
         self._settled.set()
 
     async def _stop(self) -> None:
+        self._told.set()
         self._journal.write("stopping")
         # A listening socket that nobody accepts from would keep callers waiting.
         if self._listener is not None:
@@ -254,6 +272,8 @@ class Replica:
             await asyncio.sleep(_LOOK_EVERY_S)
             with contextlib.suppress(errors.CalotypeError):  # a full disk: the log has to wait
                 await asyncio.to_thread(self._log.rotate)
+            with contextlib.suppress(errors.CalotypeError, OSError):  # the next look tries again
+                await self._keep_sockets()
             now_s = time.monotonic()
             if locks.is_held(lock):
                 seen_s = now_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -90,6 +91,8 @@ def end_all(workspace: Workspace, layout: Layout) -> None:
     for path in left:
         _signal(path, signal.SIGKILL)
         path.unlink(missing_ok=True)
+    if not locks.is_held(layout.keeper_lock):
+        shutil.rmtree(layout.sockets, ignore_errors=True)
 
 
 def _signal(path: Any, number: signal.Signals) -> None:

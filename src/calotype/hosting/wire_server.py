@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from calotype.hosting import wire
+from calotype.hosting import socket_folder, wire
 from calotype.serving import refusals
 from calotype.serving.cycle import STATUS_LINES, header_block
 from calotype.serving.journal import Journal
@@ -51,11 +51,18 @@ class WireServer:
 
     async def start(self) -> None:
         """Take requests from now on."""
+        socket_folder.make(self.path.parent)
         self.path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(
             lambda: _Connection(self, loop), str(self.path), backlog=_BACKLOG
         )
+
+    async def keep(self) -> None:
+        """Listen anew when somebody has removed the socket; who is connected stays."""
+        if self._server is not None and not self.path.exists():
+            self._server.close()
+            await self.start()
 
     async def close(self, *, drain_timeout_s: float = _DRAIN_S) -> None:
         """Ask the door to send no more, answer what has come, and end."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from calotype.parameters import Parameters
+
+MOST_REPLICAS: Final = 200
+"""Of a version: they all run on one machine, and each is at least one process."""
 
 Target = Literal["local", "instance", "cluster", "batch"]
 
@@ -39,9 +42,11 @@ class RuntimeSettings(Parameters):
     replica_max_concurrent_requests: int = Field(default=1, ge=1)
     max_request_wait_ms: int = Field(default=500, ge=0)
     max_body_bytes: int = Field(default=100 << 20, ge=1)
-    num_replicas: int | None = Field(default=None, ge=1, description="Fixed; excludes autoscale.")
-    autoscale_min_replicas: int = Field(default=1, ge=1)
-    autoscale_max_replicas: int = Field(default=10, ge=1)
+    num_replicas: int | None = Field(
+        default=None, ge=1, le=MOST_REPLICAS, description="Fixed; excludes autoscale."
+    )
+    autoscale_min_replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
+    autoscale_max_replicas: int = Field(default=10, ge=1, le=MOST_REPLICAS)
     autoscale_refresh_s: float = Field(default=1, gt=0)
     autoscale_target_utilization: int = Field(default=70, ge=1, le=100, description="Percent.")
     probe_period_s: float = Field(default=10, gt=0)
