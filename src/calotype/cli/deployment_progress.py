@@ -11,6 +11,7 @@ from calotype.cli.terminal import Terminal
 if TYPE_CHECKING:
     from calotype.hosting.keeping import Observation
     from calotype.hosting.management import Management
+    from calotype.workspace.services import Service
 
 
 def wait_for(
@@ -42,6 +43,11 @@ def wait_for(
         if failure.details:
             click.echo(failure.details, err=True)
         raise
+
+
+def is_another_revision(before: Service, after: Service, version: str) -> bool:
+    """Whether a change made a revision of a version, which has to start; labels make none."""
+    return before.version(version).wanted_revision != after.version(version).wanted_revision
 
 
 def _steps(name: str, observation: Observation) -> list[str]:
