@@ -230,6 +230,31 @@ def test_deleting_leaves_nothing_and_a_second_time_says_so(
     assert workspace.audit.list("nightly")[0].action == "service.delete"
 
 
+@pytest.mark.parametrize("name", ["../../../../precious", "..", "", "/etc/passwd", "Upper"])
+def test_names_never_become_paths_elsewhere(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    layout = Layout.of(workspace.place)
+    precious = tmp_path / "precious.lock"
+    precious.write_text("kept")
+    management = Management(workspace)
+    for change in (
+        lambda: management.delete(name),
+        lambda: management.update(name, tags={}),
+        lambda: management.set_traffic(name, {}),
+        lambda: lock_of(layout, name),
+    ):
+        with pytest.raises(errors.UnparsableValue, match="name of the service"):
+            change()
+    for look in (management.logs, management.observe, management.keys, management.token):
+        with pytest.raises(errors.NotFound):
+            look(name)
+    if name != "Upper":
+        with pytest.raises(errors.UnparsableValue):
+            layout.service(name)
+    assert precious.read_text() == "kept"
+
+
 def _hold(home: str, held: Any, done: Any) -> None:
     layout = Layout.of(Workspace.from_config(home).place)
     with changing(layout, "nightly"):

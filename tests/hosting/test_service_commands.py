@@ -255,6 +255,8 @@ def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) ->
     states = document(hosted, "service", "list")
     assert [(one["name"], one["state"]) for one in states] == [("failing", "Failed")]
     assert "no such weights" in calotype(hosted, "service", "get-logs", "-n", "failing").stdout
+    told = calotype(hosted, "service", "update", "-n", "failing", "--tag", "a=b")
+    assert "LookupError" not in told.stderr  # labels start nothing that could fail
     log = document(hosted, "service", "get-logs", "-n", "failing")["lines"]
     assert [line for line in log if "no such weights" in line.get("message", "")]
     assert sorted(line["time"] for line in log) == [line["time"] for line in log]

@@ -16,6 +16,7 @@ from postgres_server import PostgresServer
 
 from calotype import errors
 from calotype.workspace import location
+from calotype.workspace.database import Database
 from calotype.workspace.location import Location
 from calotype.workspace.opening import open_workspace
 from calotype.workspace.runs import Run
@@ -333,7 +334,7 @@ def test_artifacts_in_a_folder_of_the_maker_are_not_shared(
 def test_a_server_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql://me:geheim@/x?host={tmp_path}"
     with pytest.raises(errors.OperationFailed) as caught:
-        Workspace.create("flowers", tmp_path, database=url)
+        Database(url).open()  # of a configuration that somebody has written
     assert "me:***@/x" in caught.value.where
     assert "geheim" not in str(caught.value)
 
@@ -351,3 +352,19 @@ def test_the_configuration_says_only_what_is_elsewhere(tmp_path: Path) -> None:
     away = Location.of_folder(tmp_path, artifacts="s3://key:secret@bucket/x")
     assert away.to_document()["artifacts"] == "s3://key:secret@bucket/x"
     assert away.shown_artifacts == "s3://bucket/x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:open-sesame@127.0.0.1:1/flowers",
+        "postgresql+psycopg://user@127.0.0.1:1/flowers?password=open-sesame",
+    ],
+)
+def test_a_password_is_not_written_to_a_file(tmp_path: Path, url: str) -> None:
+    with pytest.raises(errors.NotSupported, match="PGPASSWORD") as made:
+        Workspace.create("flowers", tmp_path / "made", database=url)
+    with pytest.raises(errors.NotSupported, match="PGPASSWORD") as joined:
+        Workspace.join(url, tmp_path / "joined")
+    assert "sesame" not in f"{made.value}{joined.value}"
+    assert list(tmp_path.iterdir()) == []

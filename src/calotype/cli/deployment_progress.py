@@ -11,6 +11,7 @@ from calotype.cli.terminal import Terminal
 if TYPE_CHECKING:
     from calotype.hosting.keeping import Observation
     from calotype.hosting.management import Management
+    from calotype.workspace.services import Service
 
 INTERRUPTED: Final = 130
 
@@ -59,6 +60,11 @@ def _goes_on(name: str, observation: Observation | None) -> str:
         f"Interrupted. It goes on in the background: `calotype service show -n {name}` shows how "
         f"far it is, {undo} {'takes it back' if has_served else 'deletes it'}."
     )
+
+
+def is_another_revision(before: Service, after: Service, version: str) -> bool:
+    """Whether a change made a revision of a version, which has to start; labels make none."""
+    return before.version(version).wanted_revision != after.version(version).wanted_revision
 
 
 def _steps(name: str, observation: Observation) -> list[str]:

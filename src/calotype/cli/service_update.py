@@ -16,7 +16,7 @@ from calotype.cli.deploy_options import (
     label_options,
     runtime_options,
 )
-from calotype.cli.deployment_progress import wait_for
+from calotype.cli.deployment_progress import is_another_revision, wait_for
 from calotype.cli.inference import inference_of, models_of
 from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.options import PATH
@@ -101,9 +101,10 @@ def update(
     )
     if said.keys() & {"num_replicas", "autoscale_min_replicas", "memory_gb"}:
         warn_of_replicas(terminal, updated, version)
-    if not no_wait and updated.target != "batch":
-        default = next(one.name for one in updated.versions if one.is_default)
-        wait_for(terminal, changes, name, timeout_s=timeout_s, version=version or default)
+    chosen = version or next(one.name for one in updated.versions if one.is_default)
+    is_started = is_another_revision(service, updated, chosen)
+    if is_started and not no_wait and updated.target != "batch":
+        wait_for(terminal, changes, name, timeout_s=timeout_s, version=chosen)
     show_service(terminal, workspace.services.get(name), observed(updated))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calotype.cli.deploy_options import given, inference_options, runtime_options
-from calotype.cli.deployment_progress import wait_for
+from calotype.cli.deployment_progress import is_another_revision, wait_for
 from calotype.cli.inference import inference_of, models_of
 from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.service_option import management, name_option
@@ -124,6 +124,7 @@ def update_version(
     workspace = current_workspace()
     runtime = runtime_values(given(options))
     changes = management()
+    before = workspace.services.get(name)
     service = changes.update_version(
         name,
         version,
@@ -136,7 +137,7 @@ def update_version(
     )
     if runtime:
         warn_of_replicas(terminal, service, version)
-    if not no_wait:
+    if is_another_revision(before, service, version) and not no_wait:
         wait_for(terminal, changes, name, timeout_s=timeout_s, version=version)
     show_versions(terminal, service)
 

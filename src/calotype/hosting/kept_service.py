@@ -19,6 +19,7 @@ from calotype.hosting.kept_replica import KeptReplica, fault, found_replicas
 from calotype.hosting.kept_version import KeptVersion
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.other_tokens import OtherTokens
 from calotype.hosting.plan_making import front_of, shape_of
 from calotype.hosting.uris import uris_of
 from calotype.serving.server import listen
@@ -55,6 +56,7 @@ class KeptService:
         is_over: whether nothing is left of it.
         forgives: whether what failed under another keeper is tried anew.
         trouble: why it has no address; empty when it has one.
+        other_token_keys: of services whose tokens are refused with 403; empty for none.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class KeptService:
         self.forgives = False
         self.trouble = ""
         self.versions: dict[str, KeptVersion] = {}
+        self.other_token_keys = ""
+        self._other_tokens = OtherTokens(workspace, record.name)
         self._door = door
         self._listener: socket.socket | None = None
         self._old_listeners: list[socket.socket] = []
@@ -298,14 +302,23 @@ class KeptService:
         """Give its replicas the keys and rules of the record, if they have others."""
         record = self.record
         assert record is not None
-        said = record.access.model_dump_json(include={"auth", "cors_origins"}).encode()
-        digest = hashlib.sha256(said + record.credentials).hexdigest()
+        if record.access.auth == "token":
+            self.other_token_keys = await asyncio.to_thread(self._other_tokens.read)
+        said = record.access.model_dump_json(include={"auth", "cors_origins"})
+        said += self.other_token_keys
+        digest = hashlib.sha256(said.encode() + record.credentials).hexdigest()
         if digest == self._access:
             return
         credentials = self.credentials()
         port = self.listener[0]
         for version in record.versions:
-            front = front_of(record, version.wanted, credentials, port=port)
+            front = front_of(
+                record,
+                version.wanted,
+                credentials,
+                port=port,
+                other_token_keys=self.other_token_keys,
+            )
             for one in self.versions[version.name].replicas:
                 if one.is_live:
                     await one.change_access(front)

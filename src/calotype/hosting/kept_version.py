@@ -207,7 +207,10 @@ class KeptVersion:
             port, listener = service.listener
             plan = plan_of(
                 record, self.name, revision, unpacked, layout=service.layout, replica=one.name,
-                front=front_of(record, revision, service.credentials(), port=port),
+                front=front_of(
+                    record, revision, service.credentials(), port=port,
+                    other_token_keys=service.other_token_keys,
+                ),
                 listener=listener,
             )  # fmt: skip
             if plan.shape != one.key[1]:

@@ -11,17 +11,21 @@ from typing import Any, Final
 
 import calotype
 from calotype.hosting.log_files import RotatingLog
+from calotype.secret_variables import for_ours, for_scripts
 
 REPLICA_MARK: Final = "CALOTYPE_REPLICA"
 """In the environment of a replica and of all that it starts: its name."""
 
-_NOT_FOR_OTHERS: Final = (REPLICA_MARK, "CALOTYPE_PRIMARY_KEY", "CALOTYPE_SECONDARY_KEY")
 _PACKAGES: Final = str(Path(calotype.__file__).parents[1])
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a process of ours: this one's, with calotype to be found."""
-    ours = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_OTHERS}
+    """Return the environment of a process that opens the workspace, with calotype to be found."""
+    return _with_packages(for_ours(os.environ), variables)
+
+
+def _with_packages(given: dict[str, str], variables: dict[str, str]) -> dict[str, str]:
+    ours = {name: value for name, value in given.items() if name != REPLICA_MARK}
     known = [part for part in ours.get("PYTHONPATH", "").split(os.pathsep) if part]
     paths = known if _PACKAGES in known else [_PACKAGES, *known]
     return {**ours, "PYTHONPATH": os.pathsep.join(paths), **variables}
@@ -63,7 +67,7 @@ def start_replica(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env=environment(**{REPLICA_MARK: name}),
+            env=_with_packages(for_scripts(os.environ), {REPLICA_MARK: name}),
             cwd=log.parent,
             start_new_session=True,
             pass_fds=descriptors,

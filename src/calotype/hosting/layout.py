@@ -76,7 +76,15 @@ class Layout:
         return self.run / "front-door.log"
 
     def service(self, name: str) -> Path:
-        """Return the folder of a service; removed with it."""
+        """Return the folder of a service; removed with it.
+
+        Raises:
+            UnparsableValue: the name leads elsewhere.
+        """
+        if name in ("", "..") or Path(name).name != name:
+            raise errors.UnparsableValue(
+                "expected the name of a service", where="its folder", got=repr(name)
+            )
         return self.run / "services" / name
 
     def revision(self, service: str, version: str, number: int) -> Path:

@@ -25,7 +25,12 @@ NO_MODEL = "no-model:0"  # of scripts that have none
 
 
 def front_of(
-    service: Service, revision: Revision, credentials: Credentials, *, port: int
+    service: Service,
+    revision: Revision,
+    credentials: Credentials,
+    *,
+    port: int,
+    other_token_keys: str = "",
 ) -> FrontSettings:
     """Return what stands before a replica."""
     access, runtime = service.access, revision.runtime
@@ -47,6 +52,7 @@ def front_of(
         primary_key=credentials.primary_key,
         secondary_key=credentials.secondary_key,
         token_keys=token_keys(credentials) if access.auth == "token" else "",
+        other_token_keys=other_token_keys if access.auth == "token" else "",
         certificate=access.tls_certificate if port else "",
         certificate_key=access.tls_key if port else "",
         exact_tls_1_2=access.tls_exact_1_2,

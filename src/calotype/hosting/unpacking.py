@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors
+from calotype.workspace.unpacked import take_place
 
 if TYPE_CHECKING:
     from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.service_settings import Inference
     from calotype.workspace.services import Revision
     from calotype.workspace.workspace import Workspace
 
@@ -49,23 +53,53 @@ def unpack(workspace: Workspace, revision: Revision, folder: Path) -> Unpacked:
         CalotypeError: nothing of ours can serve these models without a script.
     """
     models = [workspace.models.find(reference) for reference in revision.models]
-    places = [folder / MODELS / model.name / str(model.version) for model in models]
-    for model, place in zip(models, places, strict=True):
-        if not place.is_dir():
-            workspace.models.unpack(model, place)
-    directory = places[0] if len(places) == 1 else folder / MODELS
+    places = unpack_models(workspace, models, folder)
+    directory = model_directory(folder, places)
     directory.mkdir(parents=True, exist_ok=True)
     if revision.inference.entry_script:
         return _script(workspace, revision, folder, directory)
     return _without_script(revision, models, places)
 
 
+def unpack_models(
+    workspace: Workspace, models: Sequence[RegisteredModel], folder: Path
+) -> list[Path]:
+    """Write models to where scripts look for them; return these places."""
+    places = [folder / MODELS / model.name / str(model.version) for model in models]
+    for model, place in zip(models, places, strict=True):
+        _once(workspace, model.artifact, place)
+    return places
+
+
+def model_directory(folder: Path, places: Sequence[Path]) -> Path:
+    """Return AZUREML_MODEL_DIR: the folder of the only model, or the one with all of them."""
+    return places[0] if len(places) == 1 else folder / MODELS
+
+
+def unpack_source(workspace: Workspace, inference: Inference, folder: Path) -> Path:
+    """Return the folder of an entry script, as it was stored.
+
+    What was stored goes before the folder that it came from: a revision never changes.
+    """
+    if not inference.source:
+        return Path(inference.live_source)
+    _once(workspace, inference.source, folder / SOURCE)
+    return folder / SOURCE
+
+
+def _once(workspace: Workspace, artifact: str, folder: Path) -> None:
+    """Unpack a tree; of two that begin at the same time, one finds it there."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
+        workspace.artifacts.unpack(artifact, Path(own) / "files")
+        take_place(Path(own) / "files", folder)
+
+
 def _script(workspace: Workspace, revision: Revision, folder: Path, models: Path) -> Unpacked:
     inference = revision.inference
-    # What was stored goes before the folder that it came from: a revision never changes.
-    source = folder / SOURCE if inference.source else Path(inference.live_source)
-    if inference.source and not source.is_dir():
-        workspace.artifacts.unpack(inference.source, source)
+    source = unpack_source(workspace, inference, folder)
     return Unpacked(
         "script",
         script=str(source / inference.entry_script),

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from calotype import errors
-from calotype.serving.capture import check_writable, make_private, open_private
 from calotype.serving.collected_rows import PREDICTION_COLUMNS, Image, Tabulator
 from calotype.serving.daily_tables import append_lines, line_of
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.exchange_queue import Exchange, ExchangeQueue
 from calotype.serving.journal import Journal
+from calotype.serving.private_files import check_writable, make_private, open_private
 
 INPUTS: Final = "inputs"
 PREDICTIONS: Final = "predictions"

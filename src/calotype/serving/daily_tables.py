@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
-from calotype.serving.capture import make_private
+from calotype.serving.private_files import make_private
 
 _HEAD_BYTES: Final = 1 << 20
 

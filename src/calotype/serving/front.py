@@ -53,6 +53,7 @@ class FrontSettings:
         service: limits and the rest.
         primary_key, secondary_key: with `auth` "key".
         token_keys: public keys for tokens as JSON of a key set, with `auth` "token".
+        other_token_keys: those of other services, whose tokens are refused with 403.
         certificate, certificate_key: PEM files, for TLS.
         exact_tls_1_2: neither older nor newer.
         log_format: of the log on stderr.
@@ -68,6 +69,7 @@ class FrontSettings:
     primary_key: str = field(default="", repr=False)
     secondary_key: str = field(default="", repr=False)
     token_keys: str = ""
+    other_token_keys: str = ""
     certificate: str = ""
     certificate_key: str = ""
     exact_tls_1_2: bool = False
@@ -111,7 +113,13 @@ def authenticator_of(settings: FrontSettings) -> Authenticator:
             from calotype.serving.auth.tokens import TokenVerifier, keys_of
 
             keys = keys_of(json.loads(settings.token_keys))
-            verifier = TokenVerifier(keys, audience=settings.service.name, issuer=ISSUER)
+            others = settings.other_token_keys
+            verifier = TokenVerifier(
+                keys,
+                audience=settings.service.name,
+                issuer=ISSUER,
+                other_keys=keys_of(json.loads(others)) if others else {},
+            )
             return TokenAuth(verifier, Guesses())
 
 
@@ -278,6 +286,7 @@ class Front:
             primary_key=settings.primary_key,
             secondary_key=settings.secondary_key,
             token_keys=settings.token_keys,
+            other_token_keys=settings.other_token_keys,
         )
 
     def _documents(self) -> Documents:

@@ -12,10 +12,10 @@ import sqlalchemy
 from sqlalchemy import Connection
 
 from calotype import errors, files
-from calotype.workspace import tables
+from calotype.workspace import postgres, tables
 from calotype.workspace.blob_store import local_folder
 from calotype.workspace.database import Database
-from calotype.workspace.location import CONFIGURATION, FOLDER, Location
+from calotype.workspace.location import CONFIGURATION, FOLDER, Location, is_database
 from calotype.workspace.locking import waiting
 from calotype.workspace.secrets import KeyFile, write_private
 
@@ -39,8 +39,13 @@ def check_name(name: str) -> None:
 
 
 def make(name: str, place: Location) -> bool:
-    """Make a workspace; return False when there is one. Another process may do the same."""
+    """Make a workspace; return False when there is one. Another process may do the same.
+
+    Raises:
+        NotSupported: the database's URL has a password.
+    """
     _refuse_other_urls(place)
+    _refuse_password(place.database)
     try:
         place.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,7 +68,13 @@ def make(name: str, place: Location) -> bool:
 
 
 def join(url: str, folder: Path) -> Location:
-    """Write the configuration of a workspace that is in a database already."""
+    """Write the configuration of a workspace that is in a database already.
+
+    Raises:
+        NotSupported: the URL has a password.
+        NotFound: there is no workspace in that database.
+    """
+    _refuse_password(url)
     database = Database(url)
     try:
         database.open()
@@ -125,6 +136,18 @@ def _write_configuration(place: Location) -> None:
 def _fact(connection: Connection, name: str) -> Any:
     query = sqlalchemy.select(tables.facts.c.value).where(tables.facts.c.name == name)
     return connection.execute(query).scalar_one_or_none()
+
+
+def _refuse_password(url: str) -> None:
+    """Refuse what would lie in clear text in the configuration."""
+    if is_database(url) and postgres.has_password(url):
+        raise errors.NotSupported(
+            "expected the URL of a database without a password, as it is written to a file",
+            where=postgres.shown(url),
+            got="one with a password",
+            action="Leave it out, and give it in the variable PGPASSWORD, in ~/.pgpass, or in a "
+            "service file (postgresql://?service=NAME).",
+        )
 
 
 def _refuse_other_urls(place: Location) -> None:

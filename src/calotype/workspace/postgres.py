@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import ArgumentError
 
 ONE_STATE: Final[dict[str, Any]] = {
     "isolation_level": "REPEATABLE READ",
@@ -38,6 +39,15 @@ def become_only_writer(connection: Connection, timeout_ms: int) -> None:
     limit = sqlalchemy.func.set_config("lock_timeout", str(timeout_ms), True)
     connection.execute(sqlalchemy.select(limit))
     connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_WRITER)))
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL has a password in it, in either of the two places."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except ArgumentError:
+        return False
+    return bool(parsed.password) or any("password" in name for name in parsed.query)
 
 
 def shown(url: str) -> str:

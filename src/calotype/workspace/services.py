@@ -134,6 +134,16 @@ class ServiceRecords:
         with self._database.reading() as connection:
             return _changes(connection)
 
+    def sealed_of_token_services(self) -> dict[str, bytes]:
+        """Return the sealed credentials of the services that take tokens, by name."""
+        column = tables.services.c
+        query = sqlalchemy.select(column.name, column.access, column.credentials)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        return {
+            row["name"]: row["credentials"] for row in rows if row["access"].get("auth") == "token"
+        }
+
     def users_of(self, model: str) -> list[str]:
         """Return the names of the services that want or serve a model (`name:version`)."""
         return [service.name for service in self.list() if model in service.models]

@@ -71,6 +71,25 @@ def test_a_token_of_another_service_gets_403(verifier: TokenVerifier) -> None:
         assert refused(verifier, signed(aud="birds")).status == 403
 
 
+def test_what_another_service_signed_opens_nothing(clock: Clock) -> None:
+    other, revoked = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    verifier = TokenVerifier(
+        tokens.by_id(KEY.public_key()),
+        audience="flowers",
+        issuer="calotype",
+        other_keys=tokens.by_id(other.public_key()),
+        clock=clock,
+    )
+    known, unknown = (tokens.key_id(key.public_key()) for key in (other, revoked))
+    assert refused(verifier, signed(other, kid=known, aud="birds")).status == 403
+    assert refused(verifier, signed(other, kid=known, aud="flowers")).status == 401
+    assert refused(verifier, signed(other, kid=known, aud="birds", exp=START_S - 60)).status == 401
+    assert refused(verifier, signed(other, aud="birds")).status == 401  # under our key's name
+    assert refused(verifier, signed(revoked, kid=known, aud="birds")).status == 401
+    assert refused(verifier, signed(revoked, kid=unknown, aud="birds")).status == 401
+    verifier.verify(signed())
+
+
 FORGED = {
     "another key": signed(Ed25519PrivateKey.generate()),
     "unknown kid": signed(kid="other"),

@@ -22,7 +22,7 @@ from calotype.hosting.batch.job import Job, job_of
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
-from calotype.serving.entry.fork_client import SECRETS
+from calotype.secret_variables import for_ours
 from calotype.workspace.machine import identity, is_here, shown
 from calotype.workspace.runs import Run
 from calotype.workspace.services import ONLY_VERSION, now
@@ -271,7 +271,7 @@ class BatchJobs:
                 stdout=log,
                 stderr=log,
                 pass_fds=[held.descriptor],
-                env={name: value for name, value in os.environ.items() if name not in SECRETS},
+                env=for_ours(os.environ),
                 start_new_session=True,  # it outlives whoever asked for it
                 cwd=root,
             )

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from calotype import errors
 from calotype.hosting.batch.worker_client import BatchScript
 from calotype.hosting.layout import Layout
+from calotype.hosting.unpacking import model_directory, unpack_models, unpack_source
 from calotype.workspace.environments import EnvironmentDefinition
-from calotype.workspace.model_registry import RegisteredModel
 from calotype.workspace.service_settings import Inference, RuntimeSettings
-from calotype.workspace.services import Revision
-from calotype.workspace.unpacked import take_place
 from calotype.workspace.workspace import Workspace
-
-MODELS: Final = "azureml-models"
-SOURCE: Final = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +41,12 @@ def prepare(workspace: Workspace, service: str, version: str, number: int) -> Pr
     revision = workspace.services.get(service).version(version).revision(number)
     folder = Layout.of(workspace.place).revision(service, version, number)
     models = [workspace.models.find(reference) for reference in revision.models]
-    for model in models:
-        _once(folder / MODELS / model.name / str(model.version), workspace, model.artifact)
+    places = unpack_models(workspace, models, folder)
     if not revision.inference.entry_script:
-        return Prepared(_only(folder, models), revision.runtime)
-    if revision.inference.source:
-        _once(folder / SOURCE, workspace, revision.inference.source)
-    script = _script(folder, models, revision)
+        return Prepared(_only(places), revision.runtime)
+    source = unpack_source(workspace, revision.inference, folder)
+    directory = model_directory(folder, places) if places else None
+    script = _script(source, directory, revision.inference)
     return Prepared(
         script.model_directory or folder,
         revision.runtime,
@@ -66,47 +59,24 @@ def prepare(workspace: Workspace, service: str, version: str, number: int) -> Pr
     )
 
 
-def model_directory(folder: Path, models: list[RegisteredModel]) -> Path | None:
-    """Return AZUREML_MODEL_DIR: the folder of the only model, or the one with all of them."""
-    if not models:
-        return None
-    if len(models) == 1:
-        return folder / MODELS / models[0].name / str(models[0].version)
-    return folder / MODELS
-
-
-def _once(folder: Path, workspace: Workspace, artifact: str) -> None:
-    """Unpack a tree; of two jobs that begin at the same time, one finds it there."""
-    if folder.is_dir():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as own:
-        workspace.artifacts.unpack(artifact, Path(own) / "files")
-        take_place(Path(own) / "files", folder)
-
-
-def _only(folder: Path, models: list[RegisteredModel]) -> Path:
-    if len(models) != 1:
+def _only(places: list[Path]) -> Path:
+    if len(places) != 1:
         raise errors.NotSupported(
             "expected one image model, or a script with run(mini_batch)",
             where="batch service",
-            got=f"{len(models)} models and no script",
+            got=f"{len(places)} models and no script",
             action="Give the service an entry script.",
         )
-    directory = model_directory(folder, models)
-    assert directory is not None
-    return directory
+    return places[0]
 
 
-def _script(folder: Path, models: list[RegisteredModel], revision: Revision) -> BatchScript:
-    inference: Inference = revision.inference
-    source = Path(inference.live_source) if not inference.source else folder / SOURCE
+def _script(source: Path, models: Path | None, inference: Inference) -> BatchScript:
     document = dict(inference.environment)
     environment = EnvironmentDefinition.of_document(document) if document else None
     return BatchScript(
         source / inference.entry_script,
         source,
-        model_directory(folder, models),
+        models,
         environment.interpreter if environment else "",
         environment.environment_variables if environment else {},
     )

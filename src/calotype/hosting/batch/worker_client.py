@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.hosting.batch.rows import of_bytes
+from calotype.secret_variables import for_scripts
 from calotype.tables import ArrowTable
 
 _READ_BYTES: Final = 1 << 16
@@ -123,7 +124,7 @@ class WorkerClient:
         try:
             return subprocess.Popen(  # noqa: S603 - our own program, in the script's environment
                 [script.python or sys.executable, "-m", "calotype.hosting.batch.script_worker"],
-                env={**os.environ, **(script.variables or {})},
+                env={**for_scripts(os.environ), **(script.variables or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 process_group=0,  # so that its children can be ended with it

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -98,6 +99,8 @@ class TokenVerifier:
         public_keys: keys by `kid`; several while one is being exchanged.
         audience: name of the service.
         issuer: whose tokens count.
+        other_keys: keys by `kid` of other services: what they signed opens nothing here, but its
+            owner hears that it is for another service.
         clock: seconds since 1970.
     """
 
@@ -107,9 +110,11 @@ class TokenVerifier:
         *,
         audience: str,
         issuer: str,
+        other_keys: PublicKeys = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = dict(public_keys)
+        self._other_keys = dict(other_keys)
         self._audience = audience
         self._issuer = issuer
         self._clock = clock
@@ -127,10 +132,12 @@ class TokenVerifier:
         ends_s = self._verified.get(digest)
         if ends_s is not None and self._clock() < ends_s:
             return
-        claims = self._claims(token)
+        claims, is_ours = self._claims(token)
         self._check_times(claims)
         if claims["aud"] != self._audience:
             raise Refusal(403, "The token is for another service. " + _RENEW)
+        if not is_ours:  # the key of another service says nothing about this one
+            raise _wrong()
         self._verified[digest] = claims["exp"] + LEEWAY_S
         if len(self._verified) > _MAX_REMEMBERED:
             self._verified.popitem(last=False)
@@ -139,12 +146,16 @@ class TokenVerifier:
         """Whether a refusal is about a token that was right once."""
         return isinstance(refusal, _Expired)
 
-    def _claims(self, token: bytes) -> dict[str, Any]:
-        """Return the claims of a token whose signature, issuer and form are right."""
+    def _claims(self, token: bytes) -> tuple[dict[str, Any], bool]:
+        """Return the claims of a token whose signature, issuer and form are right.
+
+        And whether a key of this service signed it.
+        """
         if len(token) > _MAX_TOKEN_BYTES:
             raise _wrong()
         try:
-            key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))
+            name = jwt.get_unverified_header(token).get("kid", "")
+            key = self._keys.get(name) or self._other_keys.get(name)
             if key is None:
                 raise _wrong()
             # The times are checked below, against our clock; so is the audience, for its 403.
@@ -161,7 +172,7 @@ class TokenVerifier:
         times = claims["iat"], claims["exp"]
         if not all(type(value) in (int, float) for value in times):
             raise _wrong()
-        return claims
+        return claims, name in self._keys
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now_s = self._clock()

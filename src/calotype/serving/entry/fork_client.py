@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype.errors import ScriptFailed
+from calotype.secret_variables import for_scripts
 from calotype.serving.entry.fork_server import CONTROL_DESCRIPTOR
 from calotype.serving.log_text import LogFormat
 
-# Of this process alone: no code of a user needs them.
-SECRETS: Final = ("CALOTYPE_PRIMARY_KEY", "CALOTYPE_SECONDARY_KEY")
 _GONE_S: Final = 5.0  # a fork server gives its workers two of them
 
 
@@ -116,7 +115,7 @@ class ForkClient:
         self._is_closing = False
         self._control, theirs = socket.socketpair()
         environment = {
-            **{name: value for name, value in os.environ.items() if name not in SECRETS},
+            **for_scripts(os.environ),
             **(configuration.environment or {}),
             CONTROL_DESCRIPTOR: str(theirs.fileno()),
         }

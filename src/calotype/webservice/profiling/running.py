@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from calotype import errors
-from calotype.serving.entry.fork_client import SECRETS
+from calotype.secret_variables import for_scripts
 
 _SAMPLE_EVERY_S: Final = 0.05
 _START_S: Final = 600.0
@@ -102,12 +102,11 @@ def running(
     log = folder / "serve.log"
     address = ["--host", "127.0.0.1", "--port", "0", "--log-format", "text"]
     command = [python or sys.executable, "-m", "calotype", "-o", "json", "serve"]
-    said = {**os.environ, **(variables or {})}
     with log.open("wb") as output, _limited(cores):
         process = subprocess.Popen(  # noqa: S603 - our own program
             [*command, *arguments, *address, "--no-access-log"],
             cwd=folder,
-            env={name: value for name, value in said.items() if name not in SECRETS},
+            env={**for_scripts(os.environ), **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
