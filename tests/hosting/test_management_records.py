@@ -230,6 +230,16 @@ def test_deleting_leaves_nothing_and_a_second_time_says_so(
     assert workspace.audit.list("nightly")[0].action == "service.delete"
 
 
+def test_nothing_is_written_when_no_keeper_can_be_started(
+    workspace: Workspace, script: Inference
+) -> None:
+    Layout.of(workspace.place).keeper_log.mkdir(parents=True)  # where its log would be
+    with pytest.raises((OSError, errors.CalotypeError)):
+        Management(workspace).deploy(request(inference=script))
+    assert workspace.services.list() == []
+    assert workspace.audit.list("diabetes") == []
+
+
 @pytest.mark.parametrize("name", ["../../../../precious", "..", "", "/etc/passwd", "Upper"])
 def test_names_never_become_paths_elsewhere(
     workspace: Workspace, tmp_path: Path, name: str
