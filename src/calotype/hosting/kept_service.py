@@ -77,7 +77,7 @@ class KeptService:
         self.trouble = ""
         self.versions: dict[str, KeptVersion] = {}
         self.other_token_keys = ""
-        self._other_tokens = OtherTokens(workspace, record.name)
+        self._other_tokens = OtherTokens(workspace, self.name)
         self._door = door
         self._listener: socket.socket | None = None
         self._old_listeners: list[socket.socket] = []
