@@ -11,7 +11,7 @@ import pytest
 from calotype import errors
 from calotype.hosting.canary import Verdict
 from calotype.hosting.kept_load import write_verdict
-from calotype.hosting.management import Management, updating
+from calotype.hosting.management import Management, keeper, updating
 from calotype.hosting.management.credentials import make_credentials
 from calotype.hosting.management.updating import Changes
 from calotype.workspace.check import check
@@ -23,7 +23,9 @@ FAULT = {"message": "no such weights", "revision": "2"}
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    # Records only: the keeper of another machine looks by itself, and none is started here.
+    monkeypatch.setattr(keeper, "is_here", lambda *_: False)
     made = Workspace.create("versions", tmp_path / "home")
     for name in ("ridge.onnx", "lasso.onnx"):
         path = tmp_path / name
@@ -34,7 +36,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def _endpoint(workspace: Workspace) -> Service:
-    """Return a service of another machine, whose keeper looks by itself."""
+    """Return a service with two versions."""
     settings = RuntimeSettings(num_replicas=1)
     first = Revision(1, ("ridge:1",), Inference(), settings)
     blue = Version("blue", 90, True, True, 1, 1, "Healthy", None, (first,))

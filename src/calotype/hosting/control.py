@@ -162,7 +162,8 @@ def _what(line: bytes) -> str:
 
 
 def _refusal(answer: dict[str, Any]) -> errors.CalotypeError:
-    kinds = {kind.number: kind for kind in _all(errors.CalotypeError)}
+    known = _all(errors.CalotypeError)
+    kinds = {kind.number: kind for kind in known if kind.__module__ == errors.__name__}
     kind = kinds.get(answer.pop("number"), errors.OperationFailed)
     return kind(**{name: str(value) for name, value in answer.items()})
 
