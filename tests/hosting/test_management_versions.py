@@ -15,6 +15,7 @@ from calotype.hosting.management import Management, keeper, updating
 from calotype.hosting.management.credentials import make_credentials
 from calotype.hosting.management.updating import Changes
 from calotype.workspace.check import check
+from calotype.workspace.location import Location
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
 from calotype.workspace.services import Revision, Service, Version, now
 from calotype.workspace.workspace import Workspace
@@ -25,7 +26,10 @@ FAULT = {"message": "no such weights", "revision": "2"}
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     # Records only: the keeper of another machine looks by itself, and none is started here.
-    monkeypatch.setattr(keeper, "is_here", lambda *_: False)
+    def is_here(place: Location, host: str) -> bool:
+        return False
+
+    monkeypatch.setattr(keeper, "is_here", is_here)
     made = Workspace.create("versions", tmp_path / "home")
     for name in ("ridge.onnx", "lasso.onnx"):
         path = tmp_path / name

@@ -75,9 +75,7 @@ class Keeper:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told.set)
-        with contextlib.suppress(
-            Exception
-        ):  # whatever the database has: the first look tells of it
+        with contextlib.suppress(Exception):  # a database that fails is told at the first look
             await self._door.learn()
         self._commands = await self._listen()
         logger.info("keeper %d begins", os.getpid())
