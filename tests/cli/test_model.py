@@ -127,7 +127,12 @@ class TestInspect:
         assert "224 x 224 pixels" in lines["input"]
         assert "… 988" in stdout
         assert imagenet_model.digest in stdout
-        assert max(map(len, stdout.splitlines())) <= 100
+        whole = (
+            str(imagenet_model.path),
+            imagenet_model.digest,
+        )  # words that nobody could copy broken
+        others = [line for line in stdout.splitlines() if not any(word in line for word in whole)]
+        assert max(map(len, others)) <= 100
 
     def test_json_is_the_description(self, calotype: Call, imagenet_model: ImageModel) -> None:
         _, stdout, _ = calotype("model", "inspect", imagenet_model.path, "-o", "json")

@@ -120,7 +120,7 @@ def test_a_damaged_database_is_one_line(made: Path, tmp_path: Path) -> None:
 def test_a_password_is_not_repeated(tmp_path: Path) -> None:
     url = f"postgresql://me:geheim@/x?host={tmp_path}"
     run = calotype("workspace", "create", "flowers", "--database", url, cwd=tmp_path)
-    assert (run.returncode, run.stderr[:11]) == (1, "error 0039:")
+    assert (run.returncode, run.stderr[:11]) == (1, "error 2006:")  # and PGPASSWORD is named
     assert "geheim" not in run.stderr
     run = calotype("workspace", "show", "-w", url, "-v", cwd=tmp_path)
     assert run.returncode == 1
