@@ -38,7 +38,8 @@ def test_50_cycles_leave_nothing(hosted: Hosted) -> None:
     assert len(hosted.pids("hosting.replica")) == 1
     assert not any(map(is_listening, ports - {hosted.port("constant")}))
     assert hosted.keeper() == keeper
-    assert max(open_files[-3:]) <= open_files[0] + 3
+    # Each of the keeper's few threads opens the database once, in the first rounds.
+    assert max(open_files[-3:]) <= open_files[len(open_files) // 2] + 3
     assert [one.name for one in hosted.workspace.services.list()] == ["constant"]
     replica = hosted.observe("constant").replicas[0].replica
     left = {path.name for path in hosted.layout.sockets.iterdir()}
