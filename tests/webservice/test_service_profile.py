@@ -105,7 +105,7 @@ def test_an_image_model_is_measured_by_the_command(
 
 
 def test_a_script_is_measured_with_its_workers(workspace: Workspace, tmp_path: Path) -> None:
-    made = profile(workspace, "slow", [], script(tmp_path), '{"data": [1]}', duration_s=0.25, cpu=2)
+    made = profile(workspace, "slow", [], script(tmp_path), '{"data": [1]}', duration_s=0.8, cpu=2)
     made.wait_for_completion(show_output=True)
     details = made.get_details()
     assert details["latencyPercentile50"] >= 20
