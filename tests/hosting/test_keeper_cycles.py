@@ -38,7 +38,7 @@ def test_50_cycles_leave_nothing(hosted: Hosted) -> None:
     assert len(hosted.pids("hosting.replica")) == 1
     assert not any(map(is_listening, ports - {hosted.port("constant")}))
     assert hosted.keeper() == keeper
-    # Each of the keeper's few threads opens the database once, in the first rounds.
+    # The pool of five database connections fills in the first rounds; nothing grows afterwards.
     assert max(open_files[-3:]) <= open_files[len(open_files) // 2] + 3
     assert [one.name for one in hosted.workspace.services.list()] == ["constant"]
     replica = hosted.observe("constant").replicas[0].replica
