@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -30,6 +31,7 @@ FRAME = pandas.DataFrame({"age": [59, 48], "sex": ["m", "f"]})
 TABLES = Plain({"WebServiceInput0": PandasParameterType(FRAME)})
 RESULTS = Plain({"Results": Plain([1.5])})
 NUMBERS = NumpyParameterType(np.zeros((1, 2)))
+SCRIPT_NUMBERS = itertools.count()
 
 
 def document_of(contract: ServiceContract) -> dict[str, Any]:
@@ -40,7 +42,8 @@ def document_of(contract: ServiceContract) -> dict[str, Any]:
 def document(output: Any = RESULTS, **parameters: Any) -> dict[str, Any]:
     """Return the document of a script whose `run` has these parameters, in this order."""
     namespace: dict[str, Any] = {}
-    name = "run_" + "_".join(parameters) + f"_{id(parameters)}"
+    # inference-schema remembers every function by its name and takes each name once only.
+    name = f"run_{next(SCRIPT_NUMBERS)}"
     source = f"def {name}({', '.join(parameters)}): return None"
     exec(source, namespace)  # noqa: S102 - the names of parameters are what is tested
     run = gives(output)(namespace[name])
