@@ -153,7 +153,14 @@ class Passage(Cycle):
         except Refusal as refusal:
             self._refuse_soon(refusal)
             return
-        self._packed = wire.pack_request(scope)
+        self._packed = wire.pack_request(
+            self._method,
+            scope["path"],
+            scope["query_string"],
+            self.headers,
+            scope["client"][0] if scope["client"] else "",
+            scope["scheme"],
+        )
         if self.waits_for_continue:
             self.waits_for_continue = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

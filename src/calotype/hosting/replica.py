@@ -160,8 +160,7 @@ class Replica:
         )
         await self._front.start_service()
         await warm_up(self._service, Path(plan.log))
-        app = hosted_service.app_of(plan, self._front, self._journal)
-        self._wire = WireServer(app, Path(plan.wire), self._journal)
+        self._wire = WireServer(self._front.app.answer, Path(plan.wire), self._journal)
         await self._wire.start()
         if plan.history:
             self._history = History(
