@@ -134,10 +134,6 @@ class ReplicaLink:
         self._attempted.set()
         self._changed()
 
-    def answered(self) -> None:
-        """Count an answer."""
-        self.in_flight -= 1
-
     def leaving(self) -> None:
         """Send nothing more: the replica is about to end."""
         self.is_ready = False
@@ -191,8 +187,8 @@ class _Connection(asyncio.Protocol):
         if size > wire.JOINED_BYTES:
             transport.writelines((wire.opening(wire.REQUEST, 0, head, size, number), *body))
         else:
-            joined = body[0] if len(body) == 1 else b"".join(body)
-            transport.write(wire.frame(wire.REQUEST, 0, head, joined, number))
+            start = wire.FRAME.pack(wire.REQUEST, 0, len(head), size, number)
+            transport.write(b"".join((start, head, *body)))
         return number
 
     def cancel(self, number: int) -> None:
@@ -213,7 +209,7 @@ class _Connection(asyncio.Protocol):
     def _take(self, kind: int, status: int, head: bytes, body: bytes, number: int) -> None:
         if kind == wire.ANSWER:
             receiver = self._waiting.pop(number)
-            self._link.answered()
+            self._link.in_flight -= 1
             receiver.answered(status, head, body)
         elif kind == wire.HELLO:
             self._greet(status, head)
