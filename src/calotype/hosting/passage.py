@@ -73,10 +73,7 @@ class DoorConnection(GuardedProtocol):
     def _check_head(self, method: str) -> None:
         super()._check_head(method)
         # Callers ask for the same URL again and again.
-        if (
-            self.url != self._known_url
-            or self.passages.table.services is not self._known_services
-        ):
+        if self.url != self._known_url or self.passages.table.services is not self._known_services:
             self._look_up()
         service = self._service
         if service is not None:
