@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,6 +35,7 @@ from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
 from calotype.cli.main import program
 from calotype.hosting.management import Management
 from calotype.serving.http_client import HttpClient, Reply
+from calotype.webservice.deployment_configuration import DeploymentConfiguration
 
 HOLDS = """
 import json, os, socket
@@ -91,12 +93,12 @@ def services(
 ) -> dict[str, Webservice]:
     """Deploy all services of the list at once."""
     ws, folder = place
-    full = {"max_request_wait_time": 100, "max_body_bytes": MOST_BYTES}
-    hasty = {"max_request_wait_time": 20_000, "scoring_timeout_ms": 500}
-    tls = {"ssl_enabled": True, "ssl_cname": "localhost"}
+    full: dict[str, Any] = {"max_request_wait_time": 100, "max_body_bytes": MOST_BYTES}
+    hasty: dict[str, Any] = {"max_request_wait_time": 20_000, "scoring_timeout_ms": 500}
+    tls: dict[str, Any] = {"ssl_enabled": True, "ssl_cname": "localhost"}
     tls |= {"ssl_cert_pem_file": certificate.chain, "ssl_key_pem_file": certificate.key}
     aci, aks = AciWebservice.deploy_configuration, AksWebservice.deploy_configuration
-    wanted = {
+    wanted: dict[str, DeploymentConfiguration] = {
         "as-local": LocalWebservice.deploy_configuration(),
         "as-instance": aci(tags={"kind": "aci"}),
         "as-cluster": aks(
@@ -108,13 +110,16 @@ def services(
         "with-tokens": aks(num_replicas=1, token_auth_enabled=True),
         "by-tls": aci(**tls),
     }
-    busy = {
+    busy: dict[str, DeploymentConfiguration] = {
         "full-instance": aci(replica_max_concurrent_requests=1, **full),
         "full-cluster": aks(num_replicas=1, auth_enabled=False, **full),
         "hasty-instance": aci(**hasty),
         "hasty-cluster": aks(num_replicas=1, auth_enabled=False, **hasty),
     }
-    broken = {"broken-instance": aci(), "broken-cluster": aks(num_replicas=1, auth_enabled=False)}
+    broken: dict[str, DeploymentConfiguration] = {
+        "broken-instance": aci(),
+        "broken-cluster": aks(num_replicas=1, auth_enabled=False),
+    }
     Model.register(ws, folder / "model/ridge.npz", "of-broken")
     made = {
         name: Model.deploy(ws, name, models, script, configuration)
@@ -207,22 +212,33 @@ def test_6_tokens_end_and_do_not_go_with_keys(
 # 9: pages of other origins
 
 
-def test_9_the_preflight_of_a_protected_service_is_answered(
-    services: dict[str, Webservice], page: Callable[..., str]
-) -> None:
-    uri, origin = services["as-cluster"].scoring_uri, page()
-    assert uri
+def preflight(service: Webservice, origin: str) -> Reply:
     asked = {
         "origin": origin,
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization,content-type",
     }
-    reply = HttpClient().request("OPTIONS", uri, asked)
+    return HttpClient().request("OPTIONS", service.scoring_uri or "", asked)
+
+
+def test_9_the_preflight_of_a_protected_service_is_answered(
+    services: dict[str, Webservice], page: Callable[..., str]
+) -> None:
+    cluster, origin = services["as-cluster"], page()
+    reply = preflight(cluster, origin)
     assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, origin)
     assert "POST" in reply.headers["access-control-allow-methods"]
     assert reply.headers["access-control-allow-headers"] == "authorization, content-type"
-    stranger = HttpClient().request("OPTIONS", uri, {**asked, "origin": "https://evil.example"})
+    stranger = preflight(cluster, "https://evil.example")
     assert "access-control-allow-origin" not in stranger.headers
+
+
+def test_9_origins_are_named_while_a_service_runs(services: dict[str, Webservice]) -> None:
+    service, origin = services["with-tokens"], "https://app.example"
+    assert "access-control-allow-origin" not in preflight(service, origin).headers
+    service.update(cors_origins=[origin])
+    service.wait_for_deployment()
+    assert preflight(service, origin).headers["access-control-allow-origin"] == origin
 
 
 def test_9_a_page_in_a_browser_calls_a_protected_service(
