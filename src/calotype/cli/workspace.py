@@ -126,7 +126,11 @@ def check(terminal: Terminal) -> None:
     help="Also what is younger than an hour; nothing may be registered at the same time.",
 )
 def gc(terminal: Terminal, is_all: bool) -> None:
-    """Delete files that no dataset, model or service needs, and what deleted services left."""
+    """Delete files that no dataset, model or service needs, and what deleted services left.
+
+    Also environments of scripts that nothing uses. `calotype workspace check` says beforehand what
+    would go.
+    """
     from calotype.workspace.garbage import SPARED_S, collect
 
     document = asdict(collect(current_workspace(), older_than_s=0 if is_all else SPARED_S))
