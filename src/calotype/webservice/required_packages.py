@@ -25,6 +25,10 @@ _LIST: Final = (
     "platform.python_version(), **{d.metadata['Name']: d.version for d in m.distributions() "
     "if d.metadata['Name']}}))"
 )
+BUILD_PYTHON: Final = (
+    "call environment.build_local(workspace), which installs what it names in a Python of its own"
+)
+"""Advice for callers of the SDK."""
 
 
 class OtherVersion(UserWarning):
@@ -49,7 +53,7 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
             "expected the Python of the environment",
             where=interpreter,
             got="no file",
-            action="Set environment.python.interpreter_path, or make one with build_local.",
+            action=f"Name one that is there, or {BUILD_PYTHON}.",
         )
     if definition.is_user_managed:
         return
@@ -62,8 +66,7 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
             "expected packages that the environment names",
             where=f"environment '{definition.name}'",
             got=f"an interpreter without {', '.join(map(package_name, missing))}",
-            action=f"Run `{_command(interpreter, missing)}`, or environment.build_local(workspace)"
-            " to have them installed in an environment of their own.",
+            action=f"Run `{_command(interpreter, missing)}`, or {BUILD_PYTHON}.",
         )
     _warn_of_others(definition, wanted, there)
 
@@ -80,7 +83,7 @@ def _warn_of_others(
     if others:
         warnings.warn(
             f"environment '{definition.name}' names other versions: {', '.join(others)}. "
-            "environment.build_local(workspace) installs the packages that it names.",
+            f"To have exactly these, {BUILD_PYTHON}.",
             OtherVersion,
             stacklevel=5,
         )
