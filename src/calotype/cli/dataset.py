@@ -10,7 +10,7 @@ import click
 
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _render(console: Console, one: Dataset, preview: Path | None = None) -> None
         ("files", f"{one.files:,} ({size(one.bytes)})"),
         ("registered from", one.origin),
         ("files are", place[one.kind]),
-        ("registered", f"{one.created_at:%Y-%m-%d %H:%M} UTC by {one.created_by}"),
+        ("registered", f"{moment(one.created_at)} by {one.created_by}"),
         *((f"tag {key}", value) for key, value in one.tags.items()),
     ]
     if one.description:

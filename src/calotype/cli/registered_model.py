@@ -11,7 +11,7 @@ import click
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
 from calotype.cli.references import ready_model
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _render(console: Console, one: RegisteredModel, users: Sequence[str] = ()) -
         ("kind", one.kind),
         ("framework", framework),
         ("size", size(one.bytes)),
-        ("registered", f"{one.created_at:%Y-%m-%d %H:%M} UTC by {one.created_by}"),
+        ("registered", f"{moment(one.created_at)} by {one.created_by}"),
         *((f"tag {key}", value) for key, value in one.tags.items()),
         *((f"property {key}", value) for key, value in one.properties.items()),
     ]
