@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.completion import complete_models
 from calotype.cli.image_model_options import Precision, image_model_options
 from calotype.cli.references import model_path, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
@@ -32,6 +33,7 @@ _SHOWN = 10
 @click.option(
     "--model",
     required=True,
+    shell_complete=complete_models,
     help="A model folder, a .calotype or .onnx file of one, NAME[:VERSION] of the workspace, or "
     "'imagenet': 1,000 everyday things.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from calotype import errors
+from calotype.cli.completion import complete_models
 from calotype.cli.image_model_options import Precision, image_model_options
 from calotype.cli.options import PATH, parameter_options
 from calotype.cli.references import model_folder, model_path
@@ -35,6 +36,7 @@ _OF_IMAGE_MODELS = ("precision", "threads", "exact_decode", "calibration", "all_
 )
 @click.option(
     "--model",
+    shell_complete=complete_models,
     help="An image model ('imagenet' for 1,000 everyday things), an .onnx file of any kind, a "
     "scikit-learn model as .skops, or NAME[:VERSION] of the workspace.",
 )
