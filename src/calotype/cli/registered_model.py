@@ -18,7 +18,7 @@ from calotype.cli.workspace_option import current_workspace, workspace_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.registered_model import RegisteredModel
 
 Decorated = Callable[..., None]
 

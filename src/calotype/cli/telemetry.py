@@ -137,7 +137,7 @@ def drift(
     see the novelty of images.
     """
     from calotype import files
-    from calotype.webservice.drift import measure
+    from calotype.webservice.drift_measurement import measure
 
     found = measure(
         current_workspace(), name, days=days, model=model, novelty_images=novelty_images
@@ -199,8 +199,8 @@ def collected(
     terminal: Terminal, name: str, out: Path, days: int, format: Format, model: str
 ) -> None:
     """Write the inputs and predictions that a service has collected as two tables."""
+    from calotype.webservice.collected import collected_of
     from calotype.webservice.collected_tables import write_tables
-    from calotype.webservice.drift import collected_of
 
     model, folder = collected_of(current_workspace(), name, model)
     counts = write_tables(folder, out, days=days, format=format)
