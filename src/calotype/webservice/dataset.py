@@ -15,7 +15,7 @@ from calotype.webservice import unsupported
 from calotype.webservice.exceptions import UserErrorException, told_as
 
 if TYPE_CHECKING:
-    from calotype.workspace import dataset as known
+    from calotype.workspace.dataset import RegisteredDataset
     from calotype.workspace.workspace import Workspace
 
 
@@ -67,7 +67,7 @@ class Dataset:
     File = FileFactory
     Tabular = _TabularFactory()
 
-    def __init__(self, source: str, registered: known.Dataset | None = None) -> None:
+    def __init__(self, source: str, registered: RegisteredDataset | None = None) -> None:
         self._source = source
         self._registered = registered
 
@@ -101,7 +101,7 @@ class Dataset:
         return {one.name: cls._of(one) for one in workspace.datasets.list(latest=True)}
 
     @classmethod
-    def _of(cls, registered: known.Dataset) -> Self:
+    def _of(cls, registered: RegisteredDataset) -> Self:
         return cls(registered.origin, registered)
 
     def register(
@@ -224,7 +224,7 @@ class Dataset:
             one = self._known()
             self._registered = one.workspace.datasets.update(one, **changes)
 
-    def _known(self) -> known.Dataset:
+    def _known(self) -> RegisteredDataset:
         if self._registered is None:
             raise errors.NotFound(
                 "expected a registered dataset",

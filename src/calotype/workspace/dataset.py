@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class RegisteredDataset:
     """Files under a name and a version; what they are was settled when they were registered.
 
     Attributes:
@@ -186,7 +186,7 @@ class Dataset:
         )
 
 
-def _difference(dataset: Dataset, found: listing.Listing) -> str:
+def _difference(dataset: RegisteredDataset, found: listing.Listing) -> str:
     if found.files == dataset.files and found.bytes == dataset.bytes:
         return "other names or sizes"
     return (
