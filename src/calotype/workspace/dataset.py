@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """How the files of a reference differ from those that were registered.
+
+    Attributes:
+        got: what there is now.
+        is_loss: whether files are gone for sure; else some are new, or others.
+    """
+
+    got: str
+    is_loss: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredDataset:
     """Files under a name and a version; what they are was settled when they were registered.
 
@@ -104,19 +117,38 @@ class RegisteredDataset:
         Raises:
             InvalidDataset: they are gone or have changed (0018).
         """
+        change = self.change(progress=progress)
+        if change is not None:
+            raise errors.InvalidDataset(
+                "expected the files as they were registered",
+                where=f"dataset '{self.id}' ({self.origin})",
+                got=change.got,
+                action=f"Put them back, or register them again as a new version of '{self.name}'; "
+                "--copy keeps files in the workspace.",
+            )
+
+    def change(self, *, progress: Progress = SILENCE) -> Change | None:
+        """Return how the files of a reference differ from those that were registered.
+
+        Files of the same names and sizes that were written again are told to `progress` only.
+
+        Raises:
+            UnreadableFile: one may not be read.
+        """
         if self.artifact is not None:
-            return
+            return None
         local = LocalSource.of_document(self.source)
         if not local.path.exists():
-            raise self._changed("nothing there")
+            return Change("nothing there", is_loss=True)
         found = listing.summarize(local.files(), progress=progress)
         if found.names != self.source["names"]:
-            raise self._changed(_difference(self, found))
+            return Change(_difference(self, found), is_loss=found.files < self.files)
         if found.times != self.source["times"]:
             progress.say(
                 f"dataset '{self.id}': files in {local.text} were written again since it was "
                 "registered; their names and sizes are the same."
             )
+        return None
 
     def download(
         self, target: str | Path = ".", *, exist_ok: bool = False, progress: Progress = SILENCE
@@ -174,16 +206,6 @@ class RegisteredDataset:
                 gather(local, own / "links", as_links=True, progress=progress)
                 unpacked.take_place(own / "links", folder)
         return folder
-
-    def _changed(self, got: str) -> errors.InvalidDataset:
-        where = f"dataset '{self.id}' ({self.origin})"
-        return errors.InvalidDataset(
-            "expected the files as they were registered",
-            where=where,
-            got=got,
-            action=f"Put them back, or register them again as a new version of '{self.name}'; "
-            "--copy keeps files in the workspace.",
-        )
 
 
 def _difference(dataset: RegisteredDataset, found: listing.Listing) -> str:
