@@ -249,7 +249,9 @@ class TestSources:
         self, workspace: Workspace, photos: Path, tmp_path: Path, copy: bool
     ) -> None:
         (tmp_path / "secret.txt").write_text("x")
-        with pytest.raises(errors.UnparsableValue, match=r"without '\.\.' behind its first wildcard"):
+        with pytest.raises(
+            errors.UnparsableValue, match=r"without '\.\.' behind its first wildcard"
+        ):
             workspace.datasets.register("d", f"{photos}/*/../../secret.txt", copy=copy)
         made = workspace.datasets.register("d", f"{photos}/*/1.jpg")
         made.source["pattern"] = "*/../../secret.txt"  # as an older program registered it

@@ -235,7 +235,7 @@ def bodies_of(given: Any) -> list[Body]:
         return []
     with told_as():
         if isinstance(given, Dataset):
-            return bodies.of_path(given.path_or_unpacked() if given.id else Path(given.source))
+            return bodies.of_path(given.path_or_unpacked())
         if isinstance(given, Path) or (isinstance(given, str) and _is_there(given)):
             return bodies.of_path(Path(given))
     return bodies.of_values(given if isinstance(given, list) else [given])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,13 +104,23 @@ class RegisteredDataset:
             InvalidDataset: the files of a reference are gone or have changed (0018).
             CorruptWorkspace: a stored file is missing or damaged (2007).
         """
-        if self.artifact is not None:
-            folder = unpacked.folder_of(self.workspace, self.artifact)
-            is_one = self.source["form"] in ("file", "archive")
-            return next(folder.iterdir()) if is_one else folder
-        local = LocalSource.of_document(self.source)
-        self.check(progress=progress)
+        local = self.local(progress=progress)
         return self._links(local, progress) if local.form == "pattern" else local.path
+
+    def local(self, *, progress: Progress = SILENCE) -> LocalSource:
+        """Return its files on this machine, checked like those of `path_or_unpacked`.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+            CorruptWorkspace: a stored file is missing or damaged (2007).
+        """
+        if self.artifact is None:
+            self.check(progress=progress)
+            return LocalSource.of_document(self.source)
+        folder = unpacked.folder_of(self.workspace, self.artifact)
+        if self.source["form"] in ("file", "archive"):
+            return LocalSource(self.source["form"], next(folder.iterdir()))
+        return LocalSource("folder", folder)
 
     def check(self, *, progress: Progress = SILENCE) -> None:
         """Check that the files of a reference are those that were registered.
@@ -167,17 +178,21 @@ class RegisteredDataset:
             AlreadyExists: one of the names is taken, and `exist_ok` is false (0057).
             InvalidDataset: the files of a reference are gone or have changed (0018).
         """
-        self.check(progress=progress)
-
-        def write(folder: Path) -> None:
-            if self.artifact is not None:
-                self.workspace.artifacts.unpack(self.artifact, folder)
-                return
-            folder.mkdir()
-            local = LocalSource.of_document(self.source)
-            gather(local, folder, as_links=False, progress=progress)
-
+        write = functools.partial(self.write, progress=progress)
         return unpacked.place(write, Path(target), exist_ok=exist_ok)
+
+    def write(self, folder: Path, *, progress: Progress = SILENCE) -> None:
+        """Make a folder with copies of its files.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+        """
+        if self.artifact is not None:
+            self.workspace.artifacts.unpack(self.artifact, folder)
+            return
+        local = self.local(progress=progress)
+        folder.mkdir()
+        gather(local, folder, as_links=False, progress=progress)
 
     def preview(
         self, out: str | Path, *, thumbnails: int = 8, progress: Progress = SILENCE

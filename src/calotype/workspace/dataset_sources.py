@@ -7,7 +7,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -105,7 +105,14 @@ class LocalSource:
         return self.path / name if self.form in ("folder", "pattern") else self.path
 
 
-def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progress) -> None:
+def gather(
+    source: LocalSource,
+    folder: Path,
+    *,
+    as_links: bool,
+    progress: Progress,
+    only: Collection[str] | None = None,
+) -> None:
     """Make a folder of the files of a source.
 
     Args:
@@ -113,6 +120,7 @@ def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progr
         folder: to fill; has to be there.
         as_links: make symbolic links instead of copies.
         progress: told about the copying.
+        only: names of the files to take; None for all.
 
     Raises:
         UnreadableFile: a file may not be read.
@@ -121,6 +129,8 @@ def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progr
     made: set[Path] = {folder}
     try:
         for file in source.files():
+            if only is not None and file.path not in only:
+                continue
             place = folder / file.path
             if place.parent not in made:
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -285,7 +285,10 @@ def _names(connection: Connection) -> list[str]:
 
 
 def _changed(
-    connection: Connection, dataset: RegisteredDataset, tags: dict[str, str], description: str | None
+    connection: Connection,
+    dataset: RegisteredDataset,
+    tags: dict[str, str],
+    description: str | None,
 ) -> RegisteredDataset:
     said = dataset.description if description is None else description
     connection.execute(
@@ -295,7 +298,9 @@ def _changed(
 
 
 def _dataset(row: RowMapping, workspace: Workspace) -> RegisteredDataset:
-    names = [item.name for item in dataclasses.fields(RegisteredDataset) if item.name != "workspace"]
+    names = [
+        item.name for item in dataclasses.fields(RegisteredDataset) if item.name != "workspace"
+    ]
     values: dict[str, Any] = {name: row[name] for name in names}
     values["created_at"] = aware(row["created_at"])
     return RegisteredDataset(**values, workspace=workspace)

@@ -51,7 +51,9 @@ class FileType:
     bytes: int
 
 
-def write_preview(dataset: RegisteredDataset, out: Path, *, thumbnails: int, progress: Progress) -> Path:
+def write_preview(
+    dataset: RegisteredDataset, out: Path, *, thumbnails: int, progress: Progress
+) -> Path:
     """Write the page; see `RegisteredDataset.preview`."""
     path = dataset.path_or_unpacked(progress=progress)
     galleries: list[Gallery] = []
