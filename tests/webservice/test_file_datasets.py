@@ -63,6 +63,14 @@ def below(folder: str | Path) -> list[str]:
     return sorted(f"/{path}" for path in found)
 
 
+def one_file(texts: Path) -> str:
+    return str(texts / "1.txt")
+
+
+def pattern(texts: Path) -> str:
+    return f"{texts}/**/[23].txt"
+
+
 def archive(texts: Path) -> str:
     place = texts.parent / "texts.zip"
     with zipfile.ZipFile(place, "w") as file:
@@ -76,8 +84,8 @@ def archive(texts: Path) -> str:
     ("source", "names"),
     [
         (str, NAMES),
-        (lambda texts: f"{texts}/1.txt", ["/1.txt"]),
-        (lambda texts: f"{texts}/**/[23].txt", ["/2.txt", "/deep/3.txt"]),
+        (one_file, ["/1.txt"]),
+        (pattern, ["/2.txt", "/deep/3.txt"]),
         (archive, ["/texts.zip"]),
     ],
     ids=["folder", "file", "pattern", "archive"],

@@ -181,7 +181,8 @@ def _list(console: Console, found: Sequence[RegisteredDataset]) -> None:
         (one.name, one.version, one.files, size(one.bytes), one.kind, one.origin, _tags(one))
         for one in found
     ]
-    table(console, ["name", "version", "files", "size", "kind", "from", "tags"], rows)
+    columns = ["name", "version", "files", "size", "kind", "from", "tags"]
+    table(console, columns, rows, less=("kind", "from", "tags"))
 
 
 def _tags(one: RegisteredDataset) -> str:
