@@ -283,7 +283,7 @@ class Model(ModelFacts, ModelDeployment):
 
 
 def _inside_service(name: str, version: int | None) -> str:
-    from calotype.serving.entry.raw_http import Model as Mounted
+    from calotype.serving.entry.mounted_model import Model as Mounted
 
     try:
         return Mounted.get_model_path(name, version)

@@ -26,6 +26,10 @@ _LIST: Final = (
     "platform.python_version(), **{d.metadata['Name']: d.version for d in m.distributions() "
     "if d.metadata['Name']}}))"
 )
+BUILD_PYTHON: Final = (
+    "call environment.build_local(workspace), which installs what it names in a Python of its own"
+)
+"""Advice for callers of the SDK."""
 
 
 class OtherVersion(UserWarning):
@@ -51,7 +55,7 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
             "expected the Python of the environment",
             where=interpreter,
             got="no file",
-            action="Set environment.python.interpreter_path, or make one with build_local.",
+            action=f"Name one that is there, or {BUILD_PYTHON}.",
         )
     if definition.is_user_managed:
         return
@@ -69,17 +73,16 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
             "expected packages that the environment names",
             where=f"environment '{definition.name}'",
             got=f"an interpreter without {', '.join(map(package_name, missing))}{besides}",
-            action=f"Run `{command}`, or environment.build_local(workspace)"
-            " to have them installed in an environment of their own.",
+            action=f"Run `{command}`, or {BUILD_PYTHON}.",
         )
     python = f"python=={definition.python_version}.*"
     of_python = [python] if definition.python_version and not _fits(python, there) else []
     if others or of_python:
-        mended = f" `{command}` installs them," if others else ""
+        mended = f" `{command}` installs them." if others else ""
         warnings.warn(
             f"environment '{definition.name}' names other versions: "
-            f"{_shown([*others, *of_python], there)}.{mended} environment.build_local(workspace) "
-            "makes an environment of its own.",
+            f"{_shown([*others, *of_python], there)}.{mended} To have exactly these, "
+            f"{BUILD_PYTHON}.",
             OtherVersion,
             stacklevel=4,
         )
