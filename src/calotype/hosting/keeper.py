@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting import control, locks
+from calotype.hosting import capacity, control, locks
 from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_load import KeptLoad
 from calotype.hosting.kept_service import KeptService
@@ -134,8 +134,12 @@ class Keeper:
                 return
             is_up, records = found
             self._is_up = is_up
+            places = capacity.places(records, capacity.machine())
             for record in records:
-                self._take(record)
+                self._take(
+                    record,
+                    {one.name: places[record.name, one.name] for one in record.versions},
+                )
             for name in self._services.keys() - {record.name for record in records}:
                 if self._services[name].record is not None:
                     self._services[name].record = None
@@ -167,7 +171,7 @@ class Keeper:
                     self._workspace, self._layout, name, None, self._door
                 )
 
-    def _take(self, record: Service) -> None:
+    def _take(self, record: Service, places: dict[str, capacity.Place]) -> None:
         kept = self._services.get(record.name)
         if kept is not None and (kept.is_over or _is_another(kept, record)):
             if not kept.is_over:  # deleted and made anew before we looked
@@ -176,11 +180,13 @@ class Keeper:
                 return
             kept = None
         if kept is None:
-            kept = KeptService(self._workspace, self._layout, record.name, record, self._door)
+            kept = KeptService(
+                self._workspace, self._layout, record.name, record, self._door, places
+            )
             self._services[record.name] = kept
-        if kept.record != record or kept.is_wanted != (self._is_up is not False):
-            kept.record = record
-            kept.is_wanted = self._is_up is not False
+        is_wanted = self._is_up is not False
+        if (kept.record, kept.places, kept.is_wanted) != (record, places, is_wanted):
+            kept.record, kept.places, kept.is_wanted = record, places, is_wanted
             kept.wake()
 
     def _is_at_its_end(self) -> bool:

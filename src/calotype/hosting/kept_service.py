@@ -10,6 +10,7 @@ import logging
 import shutil
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ from calotype.workspace.credentials import Credentials
 from calotype.workspace.machine import is_here
 
 if TYPE_CHECKING:
+    from calotype.hosting.capacity import Place
     from calotype.hosting.kept_door import KeptDoor
     from calotype.workspace.services import Fault, Service, State, Version
     from calotype.workspace.workspace import Workspace
@@ -49,9 +51,11 @@ class KeptService:
         name: of the service.
         record: what there should be; None: nothing, but processes of it may live.
         door: the front door.
+        places: what the machine has for its versions.
 
     Attributes:
         record: None once it was deleted.
+        places: what the machine has for its versions, by name.
         is_wanted: false when the whole workspace is to stop.
         is_over: whether nothing is left of it.
         forgives: whether what failed under another keeper is tried anew.
@@ -66,10 +70,12 @@ class KeptService:
         name: str,
         record: Service | None,
         door: KeptDoor,
+        places: Mapping[str, Place] | None = None,
     ) -> None:
         self.workspace, self.layout = workspace, layout
         self.name, self.target = name, record.target if record is not None else "local"
         self.record = record
+        self.places = dict(places or {})
         self._made_at = record.created_at if record is not None else None
         self.is_wanted = True
         self.is_over = False

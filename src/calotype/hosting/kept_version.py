@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import capacity, processes
+from calotype.hosting import processes
 from calotype.hosting.kept_door import EVERYTHING
 from calotype.hosting.kept_replica import KeptReplica, Key, fault
 from calotype.hosting.plan_making import front_of, plan_of
 from calotype.hosting.unpacking import Unpacked, listing, unpack
 
 if TYPE_CHECKING:
+    from calotype.hosting.capacity import Place
     from calotype.hosting.kept_service import KeptService
     from calotype.workspace.service_settings import RuntimeSettings
     from calotype.workspace.services import Fault, Revision, State, Version
@@ -60,7 +61,7 @@ class KeptVersion:
         self._trouble: Fault | None = None  # why something is not as it should be now
         self._closed: Fault | None = None  # why callers do not reach what is ready
         self._was_reached = False
-        self._shortage = ""
+        self._shortage: Fault | None = None  # why the machine or the port leaves no room for it
         self._failures = 0
         self._next_try_s = 0.0
         self._weighed_s = 0.0
@@ -76,10 +77,9 @@ class KeptVersion:
         self._bury(version)
         wanted = (version.wanted_revision, self._service.shape)
         count = self._count(version.wanted.runtime)
-        self._shortage = capacity.shortage(version.wanted.runtime, self._least(version))
-        trouble = self._shortage or self._service.trouble
+        self._shortage = self._short()
         old = self.serving
-        if self._failed is None and not trouble:
+        if self._failed is None and self._shortage is None:
             if await self._bring(wanted, count):
                 await self._switch(wanted, version)
                 old = None
@@ -118,13 +118,6 @@ class KeptVersion:
             self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
         self.is_known = True
 
-    def _least(self, version: Version) -> int:
-        """Return how many replicas the wanted revision cannot do without."""
-        runtime = version.wanted.runtime
-        if self._service.target != "cluster":
-            return 1
-        return runtime.num_replicas or runtime.autoscale_min_replicas
-
     def _count(self, runtime: RuntimeSettings) -> int:
         if self._service.target != "cluster":
             return 1
@@ -133,7 +126,7 @@ class KeptVersion:
         if not self.scale:  # as many as another keeper had found right
             self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
-        most = min(most, capacity.most_replicas(runtime))
+        most = min(most, self._place.most_replicas(runtime))
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
 
@@ -314,8 +307,12 @@ class KeptVersion:
     @property
     def is_hopeless(self) -> bool:
         """Whether nothing answers, and nothing will until the record changes."""
-        is_over = self._failed is not None or bool(self._shortage)
-        return is_over and not any(one.is_live for one in self.replicas)
+        if any(one.is_live for one in self.replicas):
+            return False
+        if self.serving is not None and self.serving[0] != self._wanted:
+            return False  # what served before is started again
+        place = self._service.places.get(self.name)
+        return self._failed is not None or bool(place and place.shortage)
 
     @property
     def next_try_s(self) -> float:
@@ -330,8 +327,7 @@ class KeptVersion:
         """Return how it is, and why not better."""
         serves = any(self.is_ready(one) for one in self.replicas)
         shape = self._service.shape
-        shortage = self._shortage or self._service.trouble
-        is_over = self._failed is not None or bool(shortage)
+        is_over = (self._failed or self._shortage) is not None
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
         if serves and not self._service.is_reachable:
             self._closed = self._closed or fault("The front door does not answer yet.")
@@ -339,20 +335,25 @@ class KeptVersion:
         self._closed = None
         if serves:
             self._was_reached = True
-            trouble = self._failed or (self._short(shortage) if shortage else None)
-            return ("Transitioning" if is_changing else "Healthy"), trouble
+            return ("Transitioning" if is_changing else "Healthy"), self._failed or self._shortage
         if self._failed is not None:
             return ("Failed" if version.serving_revision is None else "Unhealthy"), self._failed
-        if shortage:
-            return "Unschedulable", self._short(shortage)
+        if self._shortage is not None:
+            return "Unschedulable", self._shortage
         if version.serving_revision is None or not self._failures:
             return "Transitioning", self._trouble
         return "Unhealthy", self._trouble
 
-    def _short(self, shortage: str) -> Fault:
-        if self._trouble is None or self._trouble["message"] != shortage:
-            self._trouble = fault(shortage)
-        return self._trouble
+    @property
+    def _place(self) -> Place:
+        return self._service.places[self.name]
+
+    def _short(self) -> Fault | None:
+        said = self._place.shortage or self._service.trouble
+        known = self._shortage
+        if known is not None and known["message"] == said:
+            return known  # at its own time
+        return fault(said) if said else None
 
     def revisions_in_use(self, version: Version) -> set[int]:
         """Return the revisions whose files are needed."""
