@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.hosting import capacity, control, locks
+from calotype.hosting.heartbeat import beat
 from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_load import KeptLoad
 from calotype.hosting.kept_service import KeptService
@@ -77,6 +78,7 @@ class Keeper:
             loop.add_signal_handler(number, self._told.set)
         with contextlib.suppress(Exception):  # a database that fails is told at the first look
             await self._door.learn()
+        beating = loop.create_task(beat(self._workspace))
         self._commands = await self._listen()
         logger.info("keeper %d begins", os.getpid())
         try:
@@ -92,6 +94,7 @@ class Keeper:
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await self._bell.wait()
         finally:
+            beating.cancel()
             self._commands.close()
             await self._close()
         logger.info("keeper %d ends", os.getpid())

@@ -21,6 +21,7 @@ from calotype.webservice.collected import (
     read_days,
 )
 from calotype.webservice.drift_statistics import Comparison, compare, holm, share_p_value
+from calotype.workspace.machine import require_here
 
 if TYPE_CHECKING:
     from calotype.models.image_model import ImageModel
@@ -229,6 +230,7 @@ def collected_of(workspace: Workspace, name: str, model: str = "") -> tuple[str,
         model: `name:version`; what the service serves when left out.
     """
     service = workspace.services.get(name)
+    require_here(workspace.place, service.host, what=f"service '{name}'")
     folder = Layout.of(workspace.place).collected(name)
     model = model or _served(service, models_of(folder))
     model_name, _, version = model.partition(":")
