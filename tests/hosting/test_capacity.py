@@ -49,11 +49,11 @@ def settings(asked: dict[str, Any]) -> RuntimeSettings:
 
 
 def refused(*services: Service) -> list[str]:
-    return [name for (name, _), place in found(*services).items() if place.shortage]
+    return sorted(name for name, place in found(*services).items() if place.shortage)
 
 
-def found(*services: Service) -> dict[tuple[str, str], Place]:
-    return places(services, SMALL)
+def found(*services: Service) -> dict[str, Place]:
+    return {name: one["default"] for name, one in places(services, SMALL).items()}
 
 
 FIVE, THREE, ONE = {"memory_gb": 5}, {"memory_gb": 3}, {"memory_gb": 1}
@@ -114,12 +114,12 @@ def test_what_asks_for_no_more_than_the_default_is_let_in_and_counts() -> None:
 def test_the_figures_are_told() -> None:
     takers = [service(f"s{number}", ONE, at=number) for number in range(7)]
     told = found(*takers, service("large", {"memory_gb": 2, "num_replicas": 1}, at=99))
-    message = told["large", "default"].shortage
+    message = told["large"].shortage
     assert message.startswith(
         "It asks for 2 GB of memory (memory_gb). This machine has 8, of which 7 are taken by "
         "'s0' (1), 's1' (1), 's2' (1), 's3' (1), 's4' (1), 2 more (2)."
     )
-    alone = found(service("many", {"memory_gb": 2, "num_replicas": 200}))["many", "default"]
+    alone = found(service("many", {"memory_gb": 2, "num_replicas": 200}))["many"]
     assert "200 replicas with 2 GB of memory each (memory_gb), which is 400 GB" in alone.shortage
     assert "this machine has 8." in alone.shortage
 
@@ -128,8 +128,8 @@ def test_more_replicas_are_started_only_where_nothing_is_reserved() -> None:
     asked = {"memory_gb": 1, "num_replicas": None, "autoscale_max_replicas": 10}
     scaled = service("scaled", asked, serving=1)
     runtime = scaled.version().wanted.runtime
-    assert found(scaled)["scaled", "default"].most_replicas(runtime) == 8
+    assert found(scaled)["scaled"].most_replicas(runtime) == 8
     beside = found(scaled, service("other", FIVE, serving=1))
-    assert beside["scaled", "default"].most_replicas(runtime) == 3
+    assert beside["scaled"].most_replicas(runtime) == 3
     crowded = found(scaled, *(service(f"s{n}", FIVE, serving=1) for n in range(3)))
-    assert crowded["scaled", "default"].most_replicas(runtime) == 1
+    assert crowded["scaled"].most_replicas(runtime) == 1

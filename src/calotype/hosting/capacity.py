@@ -55,8 +55,8 @@ def machine() -> Amounts:
     return {"memory_gb": memory_gb, "cpu_cores": os.cpu_count() or 1, "gpu_cores": devices}
 
 
-def places(services: Iterable[Service], there: Amounts) -> dict[_Name, Place]:
-    """Return the place of each version, by the names of service and version.
+def places(services: Iterable[Service], there: Amounts) -> dict[str, dict[str, Place]]:
+    """Return the place of each version, by service and version; none for services that are stopped.
 
     Args:
         services: all that this machine keeps.
@@ -85,10 +85,11 @@ def places(services: Iterable[Service], there: Amounts) -> dict[_Name, Place]:
             taken[name] = {one: max(asked[one], before[one]) for one in _UNITS}
     free = {one: there[one] - sum(amounts[one] for amounts in taken.values()) for one in _UNITS}
     nothing = dict.fromkeys(_UNITS, 0.0)
-    return {
-        name: Place(shortage, {one: free[one] + taken.get(name, nothing)[one] for one in _UNITS})
-        for name, shortage in shortages.items()
-    }
+    found: dict[str, dict[str, Place]] = {}
+    for name, shortage in shortages.items():
+        room = {one: free[one] + taken.get(name, nothing)[one] for one in _UNITS}
+        found.setdefault(name[0], {})[name[1]] = Place(shortage, room)
+    return found
 
 
 def least_replicas(service: Service, runtime: RuntimeSettings) -> int:
