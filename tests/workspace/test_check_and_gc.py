@@ -150,9 +150,16 @@ def test_nothing_is_collected_while_a_list_is_missing(workspace: Workspace, tmp_
 
 def test_files_of_a_dataset_that_changed_are_seen(workspace: Workspace, tmp_path: Path) -> None:
     fill(workspace, tmp_path)
-    write(tmp_path / "noted/2.txt", "new")
-    ((where, _),) = problems(workspace)
-    assert where == "dataset 'noted:1'"
+    write(tmp_path / "noted/2.txt", "new")  # a folder in use
+    assert problems(workspace) == []
+    ((where, problem),) = [(one.where, one.problem) for one in unused(workspace)]
+    assert (where, "2 files of 4 bytes instead of 1" in problem) == ("dataset 'noted:1'", True)
+    for path in (tmp_path / "noted").iterdir():
+        path.unlink()
+    assert [where for where, _ in problems(workspace)] == ["dataset 'noted:1'"]
+    (tmp_path / "noted").rmdir()
+    ((where, problem),) = problems(workspace)
+    assert (where, "nothing there" in problem) == ("dataset 'noted:1'", True)
 
 
 def test_a_key_file_that_others_may_read_is_seen(workspace: Workspace, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from calotype.cli.workspace_option import current_workspace, workspace_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calotype.workspace.dataset import Dataset
+    from calotype.workspace.dataset import RegisteredDataset
 
 
 @click.group()
@@ -153,7 +153,7 @@ def delete(terminal: Terminal, name: str) -> None:
     terminal.show(document, lambda console: facts(console, [("deleted", found.id)]))
 
 
-def _render(console: Console, one: Dataset, preview: Path | None = None) -> None:
+def _render(console: Console, one: RegisteredDataset, preview: Path | None = None) -> None:
     from calotype.pages.wording import size
 
     place = {"reference": "where they were", "copy": "in the workspace", "url": "in the workspace"}
@@ -172,7 +172,7 @@ def _render(console: Console, one: Dataset, preview: Path | None = None) -> None
     facts(console, rows)
 
 
-def _list(console: Console, found: Sequence[Dataset]) -> None:
+def _list(console: Console, found: Sequence[RegisteredDataset]) -> None:
     from calotype.pages.wording import size
 
     if not found:
@@ -182,10 +182,11 @@ def _list(console: Console, found: Sequence[Dataset]) -> None:
         (one.name, one.version, one.files, size(one.bytes), one.kind, one.origin, _tags(one))
         for one in found
     ]
-    table(console, ["name", "version", "files", "size", "kind", "from", "tags"], rows)
+    columns = ["name", "version", "files", "size", "kind", "from", "tags"]
+    table(console, columns, rows, less=("kind", "from", "tags"))
 
 
-def _tags(one: Dataset) -> str:
+def _tags(one: RegisteredDataset) -> str:
     return ", ".join(f"{key}={value}" for key, value in one.tags.items())
 
 

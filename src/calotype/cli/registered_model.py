@@ -250,7 +250,8 @@ def _list(console: Console, found: Sequence[RegisteredModel]) -> None:
         (one.name, one.version, one.kind, one.framework, size(one.bytes), _tags(one))
         for one in found
     ]
-    table(console, ["name", "version", "kind", "framework", "size", "tags"], rows)
+    columns = ["name", "version", "kind", "framework", "size", "tags"]
+    table(console, columns, rows, less=("kind", "framework"))
 
 
 def _tags(one: RegisteredModel) -> str:

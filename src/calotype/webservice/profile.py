@@ -237,7 +237,7 @@ def bodies_of(given: Any, workspace: Workspace) -> list[Body]:
         return []
     with told_as():
         if isinstance(given, Dataset):
-            return bodies.of_path(given.path_or_unpacked() if given.id else Path(given.source))
+            return bodies.of_path(given.path_or_unpacked())
         if isinstance(given, Path) or (isinstance(given, str) and _is_there(given)):
             return bodies.of_source(Path(given))
         if isinstance(given, str) and given.startswith(_DATASET):

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from calotype import errors
 from calotype.webservice.exceptions import told_as
+from calotype.webservice.unsupported_datasets import DATASETS
 from calotype.webservice.unsupported_names import NAMES
 from calotype.webservice.unsupported_parameters import PARAMETERS, Unsupported
 
@@ -20,7 +21,7 @@ class NoMeaningHere(UserWarning):
     """Something was passed that changes nothing here."""
 
 
-UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *NAMES)}
+UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *DATASETS, *NAMES)}
 
 
 def ignore(*names: str, stacklevel: int = 2) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
 _GARBAGE = "`calotype workspace gc` deletes it."
+_CHANGED = "Its files are not those that were registered"
+_REGISTER_AGAIN = "Register the files again, as a new version, or delete this one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Finding:
         where: the record, file or folder.
         problem: what is wrong, as a sentence.
         action: what to do.
-        is_damage: whether something is broken; else it only takes room.
+        is_damage: whether something is broken; else it takes room, or needs a look.
     """
 
     where: str
@@ -100,11 +102,15 @@ def _artifacts(workspace: Workspace, found: References, progress: Progress) -> G
 def _datasets(workspace: Workspace) -> Generator[Finding]:
     """Ask the registry about datasets that stayed where they were when they were registered."""
     for dataset in workspace.datasets.list():
+        where = f"dataset '{dataset.id}'"
         try:
-            dataset.check()
+            change = dataset.change()
         except errors.CalotypeError as error:
+            yield Finding(where, f"{error.expected}: got {error.got}.", error.action)
+            continue
+        if change is not None:  # a folder that grows is in use, not broken
             yield Finding(
-                f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action
+                where, f"{_CHANGED}: {change.got}.", _REGISTER_AGAIN, is_damage=change.is_loss
             )
 
 

@@ -57,7 +57,8 @@ class SklearnModel:
         except (ValueError, TypeError, OverflowError) as error:
             # What scikit-learn and numpy raise for values they cannot use; the text speaks of
             # columns and types.
-            raise Refusal(422, f"The model cannot use these values: {_first_line(error)}") from error
+            told = _first_line(error)
+            raise Refusal(422, f"The model cannot use these values: {told}") from error
 
     def _table(self, rows: list[Any]) -> Any:
         """Return the rows as the model was fitted: a data frame where it knows names."""
