@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from calotype.cli import terminal
 from calotype.cli.terminal import facts, moment, table
 
 URI = "http://127.0.0.1:8780/api/v1/service/a-service-with-a-long-name/score"
@@ -94,3 +96,7 @@ def test_names_of_facts_alone_are_bold() -> None:
 
 def test_times_are_told_in_one_way() -> None:
     assert moment("2026-11-22T13:42:59+02:00") == "2026-11-22 11:42 UTC"
+    assert moment("in May") == "in May"
+    sources = Path(terminal.__file__).parent.glob("*.py")
+    others = [one.name for one in sources if "%H:%M" in one.read_text(encoding="utf-8")]
+    assert others == ["terminal.py"]

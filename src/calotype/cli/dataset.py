@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype.cli.completion import complete_datasets
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def register(
 
 
 @command(name="list", epilog=examples("calotype dataset list", "calotype dataset list flowers"))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_datasets)
 @filter_option("--tag", help="Only those with this tag.")
 @click.option("--latest", is_flag=True, help="Of each name the newest version only.")
 @workspace_option
@@ -102,7 +103,7 @@ def list_(terminal: Terminal, name: str | None, tag: Sequence[Sequence[str]], la
         "calotype dataset show flowers", "calotype dataset show flowers:2 --preview flowers.html"
     )
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.option("--preview", type=PATH, metavar="OUT.html", help="Write a page with small pictures.")
 @click.option(
     "--thumbnails",
@@ -123,7 +124,7 @@ def show(terminal: Terminal, name: str, preview: Path | None, thumbnails: int) -
 
 
 @command(epilog=examples("calotype dataset download flowers", "calotype dataset download a:1 out"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.argument("out", type=PATH, default=".")
 @click.option("--overwrite", is_flag=True, help="Replace files and folders of the same names.")
 @workspace_option
@@ -141,7 +142,7 @@ def download(terminal: Terminal, name: str, out: Path, overwrite: bool) -> None:
 
 
 @command(epilog=examples("calotype dataset delete flowers:1"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @workspace_option
 def delete(terminal: Terminal, name: str) -> None:
     """Forget a dataset: NAME for its newest version, or NAME:VERSION. Your own files stay."""
@@ -161,7 +162,7 @@ def _render(console: Console, one: RegisteredDataset, preview: Path | None = Non
         ("files", f"{one.files:,} ({size(one.bytes)})"),
         ("registered from", one.origin),
         ("files are", place[one.kind]),
-        ("registered", f"{one.created_at:%Y-%m-%d %H:%M} UTC by {one.created_by}"),
+        ("registered", f"{moment(one.created_at)} by {one.created_by}"),
         *((f"tag {key}", value) for key, value in one.tags.items()),
     ]
     if one.description:

@@ -17,7 +17,7 @@ from calotype.cli.workspace_option import current_workspace
 if TYPE_CHECKING:
     from calotype.cli.terminal import Terminal
     from calotype.workspace.dataset import RegisteredDataset
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.registered_model import RegisteredModel
     from calotype.workspace.workspace import Workspace
 
 Kind = Literal["dataset", "model"]

@@ -73,12 +73,15 @@ def stdout_console() -> Console:
 
 
 def moment(at: str | datetime) -> str:
-    """Return a time as all tables show it.
+    """Return a time as all tables show it; what is no time stays as it is.
 
     >>> moment("2026-11-22T13:42:59.123456+00:00")
     '2026-11-22 13:42 UTC'
     """
-    known = datetime.fromisoformat(at) if isinstance(at, str) else at
+    try:
+        known = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:  # of a model that somebody else has described
+        return str(at)
     known = known if known.tzinfo else known.replace(tzinfo=UTC)
     return f"{known.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 

@@ -60,5 +60,11 @@ def refuse(name: str, *, used: str = "") -> NoReturn:
     """
     entry = UNSUPPORTED[name]
     with told_as():
-        why = entry.why[0].lower() + entry.why[1:].rstrip(".")
+        why = because(name).removesuffix(".")
         raise errors.NotSupported(f"expected no '{used or name}': {why}", action=entry.instead)
+
+
+def because(name: str) -> str:
+    """Return why there is no such thing, as the end of a sentence."""
+    why = UNSUPPORTED[name].why
+    return why[0].lower() + why[1:]

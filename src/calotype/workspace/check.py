@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from calotype import errors
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import check_services, leftovers, references
+from calotype.workspace import check_services, environment_folders, leftovers, references
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.garbage import SPARED_S
 from calotype.workspace.location import CONFIGURATION
@@ -59,6 +59,7 @@ def check(workspace: Workspace, *, progress: Progress = SILENCE) -> list[Finding
         *_datasets(workspace),
         *_unused(workspace, found),
         *_folders(workspace),
+        *_environments(workspace),
     ]
 
 
@@ -134,3 +135,10 @@ def _folders(workspace: Workspace) -> Generator[Finding]:
             )
         else:
             yield Finding(str(folder), "No record knows its service.", _GARBAGE, False)
+
+
+def _environments(workspace: Workspace) -> Generator[Finding]:
+    if found := environment_folders.unneeded(workspace, older_than_s=SPARED_S):
+        size = sum(map(environment_folders.bytes_of, found))
+        problem = f"{len(found)} environments of {size} bytes are used by nothing."
+        yield Finding(environment_folders.FOLDER, problem, _GARBAGE, False)
