@@ -169,9 +169,9 @@ def test_a_dataset_of_the_web(url: str, tmp_path: Path, texts: Path) -> None:
         Dataset.File.from_files(f"{url}/none").to_path()
 
 
-def test_a_profile_takes_what_is_not_registered(texts: Path) -> None:
+def test_a_profile_takes_what_is_not_registered(ws: Workspace, texts: Path) -> None:
     (texts / "1.txt").write_text('{"data": 1}\n{"data": 2}\n')
-    assert len(bodies_of(Dataset.File.from_files(texts / "1.txt"))) == 2
+    assert len(bodies_of(Dataset.File.from_files(texts / "1.txt"), ws)) == 2
 
 
 def test_all_versions_go_at_once(ws: Workspace, texts: Path) -> None:
