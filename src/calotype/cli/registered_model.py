@@ -198,6 +198,12 @@ def update(
 ) -> None:
     """Change what is said about a model; its files never change."""
     found = _find(model, name)
+    if description is None and not (add_tag or remove_tag or add_property):
+        from calotype import errors
+
+        raise errors.EmptyInput(
+            "expected something to change", where=f"update of model '{found.id}'", got="nothing"
+        )
     changed = current_workspace().models.update(
         found,
         add_tags=add_tag,
