@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from calotype import errors
 from calotype.webservice import unsupported
 from calotype.webservice.exceptions import UserErrorException, told_as
+from calotype.webservice.version_number import version_of
 
 if TYPE_CHECKING:
     from calotype.workspace import dataset as known
@@ -82,8 +83,7 @@ class Dataset:
             UserErrorException: there is none.
         """
         with told_as(UserErrorException):
-            number = None if version in ("latest", None) else int(version)
-            return cls._of(workspace.datasets.get(name, number))
+            return cls._of(workspace.datasets.get(name, version_of(version)))
 
     @classmethod
     def get_by_id(cls, workspace: Workspace, id: str) -> Self:
