@@ -266,7 +266,15 @@ def test_a_service_that_is_starting_says_so(place: _Place) -> None:
 def test_tags_change_and_properties_stay(instance: Webservice) -> None:
     instance.add_tags({"x": "1", "y": "2"})
     instance.remove_tags(["x"])
-    assert instance.tags == {"kind": "aci", "y": "2"}
+    instance.add_tags({"z": 3})  # pyright: ignore[reportArgumentType] - becomes text
+    assert instance.tags == {"kind": "aci", "y": "2", "z": "3"}
+    assert [one.name for one in Webservice.list(instance.workspace, tags=[["z", 3]])] == [  # pyright: ignore[reportArgumentType]
+        instance.name
+    ]
+    with pytest.raises(WebserviceException, match="names with their values"):
+        instance.add_tags(["x"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(WebserviceException, match="a key, or a key with its value"):
+        Webservice.list(instance.workspace, tags=[3])  # pyright: ignore[reportArgumentType]
     instance.add_properties({"p": "1"})
     with pytest.raises(WebserviceException, match="added only"):
         instance.add_properties({"p": "2"})

@@ -95,7 +95,8 @@ def update(
         inference=inference,
         runtime=runtime_values(said) or None,
         access=access_values(service, said) or None,
-        tags=_tags(service, said, tag, remove_tag),
+        add_tags=pairs(tag, option="--tag") or said.get("tags"),
+        remove_tags=_removed(service, remove_tag),
         properties=pairs(property_, option="--property") or said.get("properties"),
         description=description if description is not None else said.get("description"),
     )
@@ -148,18 +149,12 @@ def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _tags(
-    service: Service, said: dict[str, Any], added: tuple[str, ...], removed: tuple[str, ...]
-) -> dict[str, str] | None:
-    new = pairs(added, option="--tag") or said.get("tags")
-    for name in removed:
+def _removed(service: Service, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
         if name not in service.tags:
             hint = errors.suggest(name, service.tags)
             raise click.UsageError(f"The service has no tag '{name}'. {hint}".rstrip())
-    if not new and not removed:
-        return None
-    kept = {name: value for name, value in service.tags.items() if name not in removed}
-    return {**kept, **(new or {})}
+    return names
 
 
 @command(
