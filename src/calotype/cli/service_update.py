@@ -78,6 +78,7 @@ def update(
     workspace = current_workspace()
     service = workspace.services.get(name)
     said = _said(deployment_file, given(options))
+    check_replicas(said, service, version)
     inference = inference_of(
         terminal,
         workspace,
@@ -129,6 +130,24 @@ def runtime_values(said: dict[str, Any]) -> dict[str, Any]:
             "expected settings without faults", where="options", got="; ".join(problems)
         )
     return runtime_of(said)
+
+
+def check_replicas(said: dict[str, Any], service: Service, version: str | None) -> None:
+    """Refuse a number of replicas while that follows the load, and the other way round.
+
+    Raises:
+        UnparsableValue: so it is.
+    """
+    from calotype.hosting.management.shares import default_of
+    from calotype.webservice.configuration_checks import autoscale_kept
+
+    if service.target != "cluster":
+        return
+    changed = service.version(version) if version else default_of(service)
+    if problems := list(autoscale_kept(said, changed.wanted.runtime)):
+        raise errors.UnparsableValue(
+            "expected settings without faults", where="options", got="; ".join(problems)
+        )
 
 
 def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:

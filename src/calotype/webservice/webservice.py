@@ -155,7 +155,14 @@ class Webservice(ServiceSettings, OlderWays):
         Args:
             num_lines: at most.
             init: only what was logged until each process was ready, or failed.
+
+        Raises:
+            WebserviceException: `num_lines` is less than 1.
         """
+        if num_lines < 1:
+            raise WebserviceException(
+                "expected a number of lines, 1 or more", where="get_logs", got=repr(num_lines)
+            )
         with told_as(not_found=WebserviceNotFound):
             return self.management.logs(self.name, num_lines=num_lines, init=init)
 
@@ -255,8 +262,9 @@ class Webservice(ServiceSettings, OlderWays):
 
         Raises:
             WebserviceNotFound: there is none of its name.
+            WebserviceException: it is of another kind than the class that was called.
         """
-        return Webservice(workspace, str(payload["name"]))
+        return cls(workspace, str(payload["name"]))
 
     def _change(self, **changes: Any) -> None:
         with told_as(not_found=WebserviceNotFound):
