@@ -308,12 +308,57 @@ def test_an_old_config_names_its_workspace(
         Workspace.from_config(wrong)
 
 
+def test_a_configuration_leads_to_its_workspace_from_elsewhere(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", str(tmp_path / "nowhere"))
+    assert Workspace.list() == {}
+    ws.write_config(path="./cfg", file_name="ws.json")
+    ws.write_config()
+    for path, more in (
+        ("./cfg/ws.json", {}),
+        ("./cfg", {"_file_name": "ws.json"}),
+        (".", {}),
+        (".azureml/config.json", {}),
+    ):
+        found = Workspace.from_config(path, **more)
+        assert found.location == ws.location
+        found.close()
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", ws.location)
+    (found,) = Workspace.list()["tests"]
+    assert found.location == ws.location
+    found.close()
+    said = json.loads(Path("cfg/ws.json").read_text())
+    assert said.pop("workspace_name") == "tests"
+    for key in said:  # as of another machine
+        said[key] = "/no/such/place"
+    Path("cfg/ws.json").write_text(json.dumps({"workspace_name": "tests", **said}))
+    found = Workspace.from_config("cfg/ws.json")
+    assert found.location == ws.location
+    found.close()
+    Path("file").touch()
+    with pytest.raises(UserErrorException):
+        ws.write_config(path="file")
+
+
 def test_what_is_printed_is_short(ws: Workspace, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
     Model.register(ws, tmp_path / "weights.bin", "printed")
     assert repr(ws.models) == "NamedModels(['printed'])"
     assert repr(ws.environments) == "NamedEnvironments([])"
-    for use in (lambda: ws.experiments, lambda: ws.datastores, ws.get_default_keyvault):
+    for use in (
+        lambda: ws.experiments,
+        lambda: ws.datastores,
+        ws.get_default_keyvault,
+        lambda: ws.images,
+        lambda: ws.get_run("x"),
+        lambda: ws.set_default_datastore("x"),
+        lambda: ws.get_mlflow_tracking_uri,
+        lambda: Workspace.delete(ws),
+    ):
         with pytest.raises(WebserviceException) as raised:
             use()
         assert raised.value.number == 2006

@@ -16,6 +16,7 @@ from calotype.webservice.environment_sections import DockerSection, PythonSectio
 from calotype.webservice.environment_sources import EnvironmentSources
 from calotype.webservice.exceptions import told_as
 from calotype.webservice.local_environment import build, interpreter_of
+from calotype.webservice.retired import Retired
 from calotype.webservice.version_number import version_of
 from calotype.workspace.environments import EnvironmentDefinition
 from calotype.workspace.naming import checked_texts
@@ -40,7 +41,11 @@ class Environment(EnvironmentSources):
         labels: of the registered version.
     """
 
-    def __init__(self, name: str, **_ignored: Any) -> None:
+    r = Retired()
+    spark = Retired()
+
+    def __init__(self, name: str, **retired: Any) -> None:
+        unsupported.ignore_retired(retired, "", of="Environment")
         self.name = name
         self.version: str | None = None
         self.environment_variables: dict[str, str] = {}
@@ -165,9 +170,7 @@ class Environment(EnvironmentSources):
         self.build_local(workspace)
         return self
 
-    def build_local(
-        self, workspace: Workspace, platform: str | None = None, **_ignored: Any
-    ) -> str:
+    def build_local(self, workspace: Workspace, platform: str | None = None, **retired: Any) -> str:
         """Make a Python of its own for this below the workspace; pip installs what is missing.
 
         Deploying finds it there by what is asked for.
@@ -179,6 +182,9 @@ class Environment(EnvironmentSources):
             WebserviceException: pip could not install something.
         """
         unsupported.ignore_given(platform=platform)
+        unsupported.ignore_retired(
+            retired, "useDocker pushImageToWorkspaceAcr", of="Environment.build_local"
+        )
         with told_as():
             if self.python.interpreter_path:
                 return str(self.python.interpreter_path)

@@ -110,6 +110,7 @@ class Webservice(ServiceSettings, OlderWays):
         Raises:
             WebserviceException: so it is.
         """
+        unsupported.ignore_given(request_func=request_func, check_func=check_func)
         check_service_name(name)
         if not overwrite and any(one.name == name for one in workspace.services.list()):
             raise WebserviceException(
