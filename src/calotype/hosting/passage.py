@@ -19,6 +19,7 @@ from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving import refusals
 from calotype.serving.app import new_id
 from calotype.serving.connection import HttpConnection
+from calotype.serving.cors import Cors
 from calotype.serving.cycle import STATUS_LINES, Cycle
 from calotype.serving.journal import Journal
 from calotype.serving.protocol import GuardedProtocol
@@ -56,13 +57,19 @@ class DoorConnection(GuardedProtocol):
     passages: Passages
     found: ServiceTarget | None = None
 
+    def _begin_head(self) -> None:
+        super()._begin_head()
+        self.found = None
+
     def _check_head(self, method: str) -> None:
-        super()._check_head(method)
         self.found = found = self.passages.table.find(_path(self.url))
         if found is not None:
-            if self._content_length > found.max_body_bytes:
-                raise refusals.body_too_large(found.max_body_bytes)
-            self._body_left = found.max_body_bytes
+            self._limit_body(found.max_body_bytes)
+        super()._check_head(method)
+
+    def _cors_of(self, cycle: Cycle | None) -> Cors:
+        found = cycle.service if isinstance(cycle, Passage) else None if cycle else self.found
+        return super()._cors_of(cycle) if found is None else found.cors
 
     def make_cycle(self, scope: dict[str, Any], *, keep_alive: bool, waits: bool) -> Cycle:
         """Return what carries a request: over the wire, or through the app."""
@@ -89,7 +96,11 @@ class DoorConnection(GuardedProtocol):
 
 
 class Passage(Cycle):
-    """One request for a service, and its answer."""
+    """One request for a service, and its answer.
+
+    Attributes:
+        service: whose.
+    """
 
     __slots__ = (
         "_begun_s",
@@ -101,9 +112,9 @@ class Passage(Cycle):
         "_number",
         "_packed",
         "_passages",
-        "_service",
         "_tries",
         "_version",
+        "service",
     )
 
     def __init__(
@@ -127,7 +138,7 @@ class Passage(Cycle):
         assert owner.found is not None
         self._connection: HttpConnection = owner
         self._passages = owner.passages
-        self._service = owner.found
+        self.service = owner.found
         self._method: str = scope["method"]
         self._version: VersionTarget | None = None
         self._link: ReplicaLink | None = None
@@ -147,9 +158,9 @@ class Passage(Cycle):
             self.headers.append((b"x-request-id", new_id().encode("ascii")))
         self._is_begun = True
         try:
-            self._version = self._service.version_for(by_name.get(HEADER))
+            self._version = self.service.version_for(by_name.get(HEADER))
             if not self._version.is_ready:
-                raise _not_ready(self._service)
+                raise _not_ready(self.service)
         except Refusal as refusal:
             self._refuse_soon(refusal)
             return
@@ -191,7 +202,7 @@ class Passage(Cycle):
         version = self._version
         link = version.pick()
         if link is None:
-            self._refuse_soon(_not_ready(self._service))
+            self._refuse_soon(_not_ready(self.service))
             return
         size = self._pending_bytes
         self._tries += 1
@@ -199,7 +210,7 @@ class Passage(Cycle):
         self._link = link
         self._number = link.send(self._packed, self._chunks or _EMPTY, size, self)
         if self._tries == 1:
-            for other in self._service.copies(version):
+            for other in self.service.copies(version):
                 other.copy(self._packed, self._chunks, size)
 
     def answered(self, status: int, head: bytes, body: bytes) -> None:
@@ -231,7 +242,7 @@ class Passage(Cycle):
             self._link = None
             self._send()
         else:
-            refusal = _not_ready(self._service) if not has_begun else _replica_lost()
+            refusal = _not_ready(self.service) if not has_begun else _replica_lost()
             self._refuse(refusal)
 
     def _refuse_soon(self, refusal: Refusal) -> None:
@@ -250,7 +261,7 @@ class Passage(Cycle):
             level="warning",
             status=refusal.status,
             message=refusal.message,
-            service=self._service.name,
+            service=self.service.name,
             request_id=dict(self.headers).get(b"x-request-id", b"").decode("latin-1"),
         )
         self._owner.answer_instead(self, refusal)
