@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calotype import errors
-from calotype.hosting.canary import Verdict
+from calotype.hosting.canary import Action, Verdict
 from calotype.hosting.kept_load import write_verdict
 from calotype.hosting.management import Management, keeper, updating
 from calotype.hosting.management.credentials import make_credentials
@@ -207,6 +207,16 @@ def test_a_verdict_counts_only_for_the_shares_that_were_judged(workspace: Worksp
     judged = garden(workspace)
     write_verdict(workspace, judged, judged.version("green"), verdict)
     assert shares(workspace) == {"blue": 60, "green": 40}
+
+
+def test_a_roll_out_is_done_when_the_last_step_was_as_good(workspace: Workspace) -> None:
+    Management(workspace).start_canary("garden", "green", step_percent=50)
+    steps: tuple[tuple[Action, str], ...] = (("advance", "in progress"), ("finish", "done"))
+    for action, state in steps:
+        judged = garden(workspace)
+        write_verdict(workspace, judged, judged.version("green"), Verdict(action, 100, "as good"))
+        assert garden(workspace).version("green").rollout["state"] == state
+        assert shares(workspace) == {"blue": 0, "green": 100}
 
 
 def fail_an_update(workspace: Workspace) -> Version:
