@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import trustme
 from deployed import PUBLISHED, ROWS, called, inference, running_workspace
 
-from calotype import errors
 from calotype.azureml.core import ComputeTarget, Model, Webservice, Workspace
 from calotype.azureml.core.compute.aks import AksUpdateConfiguration, SslConfiguration
 from calotype.azureml.core.webservice import (
@@ -23,7 +21,6 @@ from calotype.azureml.core.webservice import (
 )
 from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
 from calotype.hosting import keeping
-from calotype.hosting.management import Management
 
 ANSWERS = "def init(): pass\ndef run(data): return {!r}\n"
 RAISES = "def init():\n    raise LookupError('no such weights')\ndef run(data): return 1\n"
@@ -79,81 +76,10 @@ def cluster(place: _Place) -> Webservice:
     return service
 
 
-def test_an_instance_asks_for_nothing(instance: Webservice) -> None:
-    assert type(instance) is AciWebservice
-    assert (instance.state, instance.auth_enabled) == ("Healthy", False)
-    assert called(instance.scoring_uri, body=_rows()).status == 200
-    assert instance.run(ROWS) == PUBLISHED
-    with pytest.raises(WebserviceException, match="key"):
-        instance.get_keys()
-    with pytest.raises(WebserviceException, match="token"):
-        instance.get_token()
-
-
-def test_a_cluster_asks_for_a_key_of_which_one_can_be_exchanged(cluster: Webservice) -> None:
-    uri = cluster.scoring_uri
-    assert called(uri, body=_rows()).status == 401
-    primary, secondary = cluster.get_keys()
-    assert [called(uri, key, _rows()).status for key in (primary, secondary)] == [200, 200]
-    cluster.regen_key("pRIMARY")
-    renewed, same = cluster.get_keys()
-    assert same == secondary
-    tried = [called(uri, key, _rows()).status for key in (primary, renewed, secondary)]
-    assert tried == [401, 200, 200]
-    cluster.regen_key("secondary", set_key="one-that-I-chose")
-    assert cluster.get_keys() == (renewed, "one-that-I-chose")
-    assert cluster.run(ROWS) == PUBLISHED
-
-
 @pytest.mark.parametrize("key", ["tertiary", "", "token", None])
 def test_other_keys_cannot_be_exchanged(cluster: Webservice, key: str) -> None:
     with pytest.raises(WebserviceException, match="'Primary' or 'Secondary'"):
         cluster.regen_key(key)
-
-
-def test_tokens_end_and_do_not_go_with_keys(place: _Place, cluster: Webservice) -> None:
-    ws, folder = place
-    configuration = AksWebservice.deploy_configuration(num_replicas=1, token_auth_enabled=True)
-    service = Model.deploy(ws, "as-token", ["diabetes:1"], inference(folder), configuration)
-    service.wait_for_deployment()
-    token = service.get_access_token()
-    assert datetime.now(UTC) < token.refresh_after < token.expiry_on
-    assert called(service.scoring_uri, token.access_token, _rows()).status == 200
-    expired = Management(ws).token(service.name, lifetime_s=-60)
-    assert called(service.scoring_uri, expired.token, _rows()).status == 401
-    assert called(cluster.scoring_uri, token.access_token, _rows()).status == 401
-    with pytest.raises(WebserviceException, match="cannot both be True"):
-        AksWebservice.deploy_configuration(auth_enabled=True, token_auth_enabled=True)
-    with pytest.raises(WebserviceException, match="cannot both be True"):
-        service.update(auth_enabled=True, token_auth_enabled=True)
-
-
-def test_services_are_found_by_what_they_have(
-    place: _Place, instance: Webservice, cluster: Webservice
-) -> None:
-    ws, _ = place
-
-    def names(**filters: object) -> list[str]:
-        return [one.name for one in Webservice.list(ws, **filters)]  # pyright: ignore[reportArgumentType]
-
-    assert {"as-cluster", "as-instance"} <= set(names())
-    assert names(compute_type="ACI") == ["as-instance"]
-    assert "as-cluster" in names(compute_type="aks", model_name="diabetes")
-    assert names(model_name="another") == names(compute_type="IOT") == []
-    assert names(tags=["kind"]) == names(tags=[["kind", "aci"]]) == ["as-instance"]
-    assert names(tags=[["kind", "aks"]]) == names(tags=["kind"], compute_type="AKS") == []
-    assert names(properties=[["team", "one"]], model_id="diabetes:1") == ["as-cluster"]
-    with pytest.raises(WebserviceException, match="compute_type"):
-        names(compute_type="FPGA")
-
-
-def test_a_name_that_nobody_has(place: _Place) -> None:
-    with pytest.raises(WebserviceNotFound, match="nobody") as raised:
-        Webservice(place[0], "nobody")
-    assert isinstance(raised.value, errors.NotFound)
-    with pytest.raises(WebserviceNotFound):
-        LocalWebservice(place[0], "nobody")
-    assert LocalWebservice(place[0], "nobody", must_exist=False).state == "unknown"
 
 
 def test_a_service_of_another_kind(instance: Webservice) -> None:
@@ -168,25 +94,6 @@ def test_documents_have_exactly_the_documented_keys(
     document = cluster.serialize()
     assert set(document) == COMMON | OF_CLUSTER
     assert type(Webservice.deserialize(cluster.workspace, document)) is AksWebservice
-
-
-def test_init_that_raises_is_shown_and_opens_no_route(
-    place: _Place, cluster: Webservice, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ws, folder = place
-    script = inference(folder, RAISES)
-    configuration = AksWebservice.deploy_configuration(num_replicas=1, auth_enabled=False)
-    service = Model.deploy(ws, "broken", ["diabetes"], script, configuration)
-    with pytest.raises(WebserviceException) as raised:
-        service.wait_for_deployment(show_output=True)
-    for told in (raised.value.message, capsys.readouterr().out):
-        assert "LookupError: no such weights" in told
-        assert "ridge.npz" in told
-    assert service.state == "Failed"
-    assert "LookupError: no such weights" in service.get_logs(init=True)
-    uri = (cluster.scoring_uri or "").replace("as-cluster", "broken")
-    assert called(uri).status in (404, 503)
-    service.delete()
 
 
 def test_an_update_that_fails_leaves_what_runs(place: _Place, instance: Webservice) -> None:

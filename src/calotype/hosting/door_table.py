@@ -13,6 +13,7 @@ from calotype.hosting.routes import Routes, ServiceRoute
 from calotype.hosting.traffic import HEADER, Traffic
 from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving import refusals
+from calotype.serving.cors import Cors
 from calotype.serving.refusals import Refusal
 
 PREFIX: Final = b"/api/v1/service/"
@@ -112,12 +113,14 @@ class ServiceTarget:
     Attributes:
         versions: by name.
         max_body_bytes: 413 for more.
+        cors: which pages may read what the front door answers in its place.
     """
 
     def __init__(self, name: str, route: ServiceRoute, versions: dict[str, VersionTarget]) -> None:
         self.name = name
         self.versions = versions
         self.max_body_bytes = route.max_body_bytes
+        self.cors = Cors(route.cors_origins)
         self._traffic = Traffic(route.versions) if route.versions else None
         self._only = next(iter(versions.values())) if len(versions) == 1 else None
 

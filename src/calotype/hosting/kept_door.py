@@ -351,7 +351,8 @@ def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | 
         )
     runtime = record.versions[0].wanted.runtime if record.versions else None
     keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
-    return ServiceRoute(versions, keys, runtime.max_body_bytes if runtime else 100 << 20)
+    most_bytes = runtime.max_body_bytes if runtime else 100 << 20
+    return ServiceRoute(versions, keys, most_bytes, record.access.cors_origins)
 
 
 def _is_reached(one: Any, serving: Any) -> bool:

@@ -8,8 +8,11 @@ nobody but himself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
+
+import httptools
 
 from calotype.hosting import wire
 from calotype.hosting.door_table import DoorTable, ServiceTarget, VersionTarget
@@ -17,6 +20,7 @@ from calotype.hosting.traffic import HEADER
 from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving import refusals
 from calotype.serving.app import new_id
+from calotype.serving.cors import Cors
 from calotype.serving.cycle import STATUS_LINES
 from calotype.serving.journal import Journal
 from calotype.serving.protocol import GuardedProtocol, split_target
@@ -56,12 +60,14 @@ class DoorConnection(GuardedProtocol):
     Attributes:
         host: the caller's address.
         target: path and query of the latest request for a service.
+        found: the service of the present request; None before its head was read.
     """
 
     passages: Passages
     host = ""
     target = "", b""
-    _service: ServiceTarget | None = None
+    found: ServiceTarget | None = None
+    _known: ServiceTarget | None = None
     _known_url = b""
     _known_services: Mapping[bytes, ServiceTarget] | None = None
 
@@ -70,35 +76,40 @@ class DoorConnection(GuardedProtocol):
         super().connection_made(transport)
         self.host = self.client[0] if self.client else ""
 
+    def _begin_head(self) -> None:
+        super()._begin_head()
+        self.found = None
+
     def _check_head(self, method: str) -> None:
-        super()._check_head(method)
         # Callers ask for the same URL again and again.
-        if (
-            self.url != self._known_url
-            or self.passages.table.services is not self._known_services
-        ):
+        if self.url != self._known_url or self.passages.table.services is not self._known_services:
             self._look_up()
-        service = self._service
-        if service is not None:
-            if self._content_length > service.max_body_bytes:
-                raise refusals.body_too_large(service.max_body_bytes)
-            self._body_left = service.max_body_bytes
+        self.found = found = self._known
+        if found is not None:
+            self._limit_body(found.max_body_bytes)
+        super()._check_head(method)
+
+    def _cors_of(self, turn: Turn | None) -> Cors:
+        found = turn.service if isinstance(turn, Passage) else None if turn else self.found
+        return super()._cors_of(turn) if found is None else found.cors
 
     def _look_up(self) -> None:
         table = self.passages.table
-        path, _, query = split_target(self.url)
-        self._service = table.find(path.encode())
-        self.target = path, query
-        self._known_url, self._known_services = self.url, table.services
+        self._known, self._known_url, self._known_services = None, self.url, table.services
+        # What is no URL is refused when the rest of the head has been looked at.
+        with contextlib.suppress(httptools.HttpParserError, UnicodeDecodeError):
+            path, _, query = split_target(self.url)
+            self._known = table.find(path.encode())
+            self.target = path, query
 
     def make_turn(
         self, method: str, version: str, *, keep_alive: bool, waits: bool
     ) -> tuple[Turn, dict[str, Any]]:
         """Return what carries a request: over the wire, or through the app."""
-        service = self._service
-        if service is None:
+        found = self.found
+        if found is None:
             return super().make_turn(method, version, keep_alive=keep_alive, waits=waits)
-        passage = Passage(self, service, method, keep_alive=keep_alive, waits_for_continue=waits)
+        passage = Passage(self, found, method, keep_alive=keep_alive, waits_for_continue=waits)
         return passage, _NO_SCOPE
 
     def _start(self, turn: Turn, scope: dict[str, Any]) -> None:
@@ -119,7 +130,11 @@ class DoorConnection(GuardedProtocol):
 
 
 class Passage(Turn):
-    """One request for a service, and its answer."""
+    """One request for a service, and its answer.
+
+    Attributes:
+        service: whose.
+    """
 
     __slots__ = (
         "_begun_s",
@@ -132,11 +147,11 @@ class Passage(Turn):
         "_number",
         "_packed",
         "_passages",
-        "_service",
         "_size",
         "_target",
         "_tries",
         "_version",
+        "service",
     )
 
     def __init__(
@@ -153,7 +168,7 @@ class Passage(Turn):
         )
         self._connection = connection
         self._passages = connection.passages
-        self._service = service
+        self.service = service
         self._method = method
         self._target = connection.target
         self._version: VersionTarget | None = None
@@ -177,9 +192,9 @@ class Passage(Turn):
             headers.append((b"x-request-id", new_id().encode("ascii")))
         self._is_begun = True
         try:
-            self._version = self._service.version_for(by_name.get(HEADER))
+            self._version = self.service.version_for(by_name.get(HEADER))
             if not self._version.is_ready:
-                raise _not_ready(self._service)
+                raise _not_ready(self.service)
         except Refusal as refusal:
             self._refuse_soon(refusal)
             return
@@ -224,7 +239,7 @@ class Passage(Turn):
         version = self._version
         link = version.pick()
         if link is None:
-            self._refuse_soon(_not_ready(self._service))
+            self._refuse_soon(_not_ready(self.service))
             return
         size = self._size
         self._tries += 1
@@ -232,7 +247,7 @@ class Passage(Turn):
         self._link = link
         self._number = link.send(self._packed, self._chunks, size, self)
         if self._tries == 1:
-            for other in self._service.copies(version):
+            for other in self.service.copies(version):
                 other.copy(self._packed, self._chunks, size)
 
     def answered(self, status: int, head: bytes, body: bytes) -> None:
@@ -264,7 +279,7 @@ class Passage(Turn):
             self._link = None
             self._send()
         else:
-            refusal = _not_ready(self._service) if not has_begun else _replica_lost()
+            refusal = _not_ready(self.service) if not has_begun else _replica_lost()
             self._refuse(refusal)
 
     def _refuse_soon(self, refusal: Refusal) -> None:
@@ -283,7 +298,7 @@ class Passage(Turn):
             level="warning",
             status=refusal.status,
             message=refusal.message,
-            service=self._service.name,
+            service=self.service.name,
             request_id=dict(self.headers).get(b"x-request-id", b"").decode("latin-1"),
         )
         self._connection.answer_instead(self, refusal)

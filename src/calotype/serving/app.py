@@ -40,6 +40,7 @@ _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
 _WITHOUT_BODY: Final = (204, 304)
 _SCORE: Final = "score"
 _HEALTHY: Final = b"Healthy"
+_SCORING: Final = ("ready", "recovering")
 _SAID_BY_PROXIES: Final = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
 )
@@ -237,7 +238,7 @@ class ScoringApp:
             self._capture.keep(request, answer)
 
     async def _score(self, request: Request, body: Body) -> Answer:
-        if self.service.state != "ready":
+        if self.service.state not in _SCORING:
             raise refusals.overloaded("The service is not ready.")
         if request.method not in self.service.methods:
             raise refusals.method_not_allowed(self._allowed)

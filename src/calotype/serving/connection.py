@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from calotype.serving import refusals
+from calotype.serving.cors import Cors
 from calotype.serving.cycle import Cycle
 from calotype.serving.exchange import Headers
 from calotype.serving.guard import LINGER_S, MAX_PIPELINED, Guard, refusal_answer
@@ -71,10 +72,13 @@ class HttpConnection(HttpToolsProtocol):
         self._awaits = Awaits.HEAD
         self._host_count = 0
         self._content_length = 0
-        self._body_left = self.guard.settings.max_body_bytes
+        self._limit_body(self.guard.settings.max_body_bytes)
         self.expect_100_continue = False
 
     # Limits
+
+    def _limit_body(self, most_bytes: int) -> None:
+        self._most_body = self._body_left = most_bytes
 
     def _check_head(self, method: str) -> None:
         settings = self.guard.settings
@@ -85,8 +89,8 @@ class HttpConnection(HttpToolsProtocol):
         if self._unanswered >= MAX_PIPELINED:
             raise refusals.overloaded(f"{MAX_PIPELINED} requests of this connection are waiting.")
         self._check_sizes(is_long=self._head_bytes + self._fed_bytes > settings.max_header_bytes)
-        if self._content_length > settings.max_body_bytes:
-            raise refusals.body_too_large(settings.max_body_bytes)
+        if self._content_length > self._most_body:
+            raise refusals.body_too_large(self._most_body)
         if self._host_count > 1:
             raise refusals.bad_request("Expected one Host header. Got several.")
         if method == "CONNECT":
@@ -188,6 +192,10 @@ class HttpConnection(HttpToolsProtocol):
         if not self._queue:
             self.flow.resume_reading()
 
+    def _cors_of(self, turn: Turn | None) -> Cors:
+        """Return which pages may read our own answer to a request; None: the one that comes in."""
+        return self.guard.cors
+
     def answer_instead(self, turn: Turn, refusal: Refusal) -> None:
         """Answer for an app that failed; the connection lives on."""
         self.transport.write(
@@ -196,6 +204,7 @@ class HttpConnection(HttpToolsProtocol):
                 defaults=self.default_lines,
                 sent=turn.headers,
                 close=not turn.keep_alive,
+                cors=self._cors_of(turn),
             )
         )
         turn.is_written = turn.is_answered = True
@@ -212,8 +221,13 @@ class HttpConnection(HttpToolsProtocol):
         """Answer in the app's place, in the order of the requests, and read no more requests."""
         self.guard.meter.refuse(refusal.status)
         cycle = self._incoming if self._awaits is Awaits.BODY else None
-        sent: Headers = self.headers
-        answer = refusal_answer(refusal, defaults=self.default_lines, sent=sent, close=True)
+        answer = refusal_answer(
+            refusal,
+            defaults=self.default_lines,
+            sent=self.headers,
+            close=True,
+            cors=self._cors_of(None),
+        )
         self._awaits = Awaits.NOTHING
         if cycle is not None and not self._take_back(cycle):
             return

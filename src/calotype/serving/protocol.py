@@ -214,7 +214,7 @@ class GuardedProtocol(HttpConnection):
         self._barren_bytes = 0
         self._body_left -= len(body)
         if self._body_left < 0:
-            raise refusals.body_too_large(self.guard.settings.max_body_bytes)
+            raise refusals.body_too_large(self._most_body)
         turn = self._incoming
         if turn is not None and not turn.is_answered:
             turn.add_body(body)
