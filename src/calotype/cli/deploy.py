@@ -12,6 +12,7 @@ import click
 from calotype import errors
 from calotype.cli.completion import complete_services
 from calotype.cli.deploy_options import (
+    FLAGS,
     Target,
     access_options,
     check_target,
@@ -209,6 +210,7 @@ def _request(
             models=references,
             inference=inference,
             overwrite=overwrite,
+            options=FLAGS,
             where=str(file or ""),
             folder=file.absolute().parent if file else None,
         )

@@ -16,7 +16,7 @@ from calotype.webservice.model_deployment import ModelDeployment
 from calotype.webservice.model_facts import ModelFacts
 from calotype.webservice.registering import details_of, register_files
 from calotype.webservice.resource_configuration import ResourceConfiguration
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Model(ModelFacts, ModelDeployment):
 
 
 def _inside_service(name: str, version: int | None) -> str:
-    from calotype.serving.entry.raw_http import Model as Mounted
+    from calotype.serving.entry.mounted_model import Model as Mounted
 
     try:
         return Mounted.get_model_path(name, version)

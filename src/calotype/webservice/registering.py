@@ -11,7 +11,7 @@ from typing import Any
 from calotype import errors
 from calotype.webservice.dataset import Dataset
 from calotype.webservice.resource_configuration import ResourceConfiguration
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 

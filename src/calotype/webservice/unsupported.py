@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from calotype import errors
 from calotype.webservice.exceptions import told_as
+from calotype.webservice.unsupported_datasets import DATASETS
 from calotype.webservice.unsupported_names import NAMES
 from calotype.webservice.unsupported_parameters import PARAMETERS, Unsupported
 
@@ -20,7 +21,7 @@ class NoMeaningHere(UserWarning):
     """Something was passed that changes nothing here."""
 
 
-UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *NAMES)}
+UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *DATASETS, *NAMES)}
 
 
 def ignore(*names: str, stacklevel: int = 2) -> None:
@@ -59,5 +60,11 @@ def refuse(name: str, *, used: str = "") -> NoReturn:
     """
     entry = UNSUPPORTED[name]
     with told_as():
-        why = entry.why[0].lower() + entry.why[1:].rstrip(".")
+        why = because(name).removesuffix(".")
         raise errors.NotSupported(f"expected no '{used or name}': {why}", action=entry.instead)
+
+
+def because(name: str) -> str:
+    """Return why there is no such thing, as the end of a sentence."""
+    why = UNSUPPORTED[name].why
+    return why[0].lower() + why[1:]
