@@ -69,7 +69,7 @@ class KeptLoad:
         concerned = [
             (kept, record, version)
             for kept in self._services.values()
-            if kept.target == "cluster" and (record := kept.record) is not None
+            if kept.target == "cluster" and (record := kept.record.now) is not None
             for version in record.versions
             if _scales(version) or _is_in_progress(version)
         ]
@@ -120,7 +120,7 @@ class KeptLoad:
                 "%s %s: %d replicas: %s", kept.name, version.name, wanted.replicas, wanted.reason
             )
             versions.scale = wanted.replicas
-            kept.wake()
+            kept.rounds.wake()
 
     # Roll-outs
 
