@@ -74,12 +74,14 @@ class VersionTarget:
         self._copies += 1
         self._copied_bytes += size
         self.counts.mirrored += 1
+        self.counts.begin()
         link.send(head, body, size, _Copy(self, size))
 
     def copied(self, size: int, *, is_failure: bool) -> None:
         """Note that a copy was answered."""
         self._copies -= 1
         self._copied_bytes -= size
+        self.counts.forget()  # it has kept a replica busy, and is no answer
         self.counts.mirror_failures += is_failure
 
     def to_document(self) -> dict[str, Any]:
@@ -119,7 +121,6 @@ class ServiceTarget:
         self.versions = versions
         self.max_body_bytes = route.max_body_bytes
         self.cors = Cors(route.cors_origins)
-        self.has_tokens = bool(route.token_keys)
         self._traffic = Traffic(route.versions) if route.versions else None
         self._only = next(iter(versions.values())) if len(versions) == 1 else None
 
