@@ -12,7 +12,7 @@ from calotype.cli.inference import inference_of, models_of
 from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.service_option import management, name_option
 from calotype.cli.service_show import document_of, observed, render_versions
-from calotype.cli.service_update import runtime_values
+from calotype.cli.service_update import check_replicas, runtime_values
 from calotype.cli.terminal import Terminal, command, examples
 from calotype.cli.workspace_option import current_workspace
 
@@ -125,6 +125,7 @@ def update_version(
     runtime = runtime_values(given(options))
     changes = management()
     before = workspace.services.get(name)
+    check_replicas(given(options), before, version)
     service = changes.update_version(
         name,
         version,

@@ -79,7 +79,7 @@ class KeptLoad:
         concerned = [
             (kept, record, version)
             for kept in self._services.values()
-            if kept.target == "cluster" and (record := kept.record) is not None
+            if kept.target == "cluster" and (record := kept.record.now) is not None
             for version in record.versions
             if _scales(version) or version.rollout.get("state") == IN_PROGRESS
         ]
@@ -125,7 +125,7 @@ class KeptLoad:
                 "%s %s: %d replicas: %s", kept.name, version.name, wanted.replicas, wanted.reason
             )
             versions.scale = wanted.replicas
-            kept.wake()
+            kept.rounds.wake()
 
     # Roll-outs
 

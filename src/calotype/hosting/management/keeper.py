@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from calotype import errors
-from calotype.workspace.machine import is_here
+from calotype.workspace.machine import is_here, require_here
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
@@ -47,6 +47,16 @@ def told(workspace: Workspace, service: Service, *, starts: bool = False) -> Gen
         keeping.notify(workspace, service.name)
     except errors.CalotypeError as error:  # it is written down, and whoever keeps next finds it
         logger.warning("the keeper of the workspace could not be told: %s", error)
+
+
+def require_kept_here(workspace: Workspace, service: Service) -> None:
+    """Refuse a service whose processes, files and locks are on another machine.
+
+    Raises:
+        NotSupported: they are.
+    """
+    if service.target != "batch":  # there are only records of those
+        require_here(workspace.place, service.host, what=f"service '{service.name}'")
 
 
 def look(workspace: Workspace, name: str) -> Observation:

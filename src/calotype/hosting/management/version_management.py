@@ -8,6 +8,7 @@ from typing import Any
 
 from calotype.hosting.layout import Layout
 from calotype.hosting.management import rolling, updating, versions
+from calotype.hosting.management.keeper import require_kept_here
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.shares import default_of, roles_of
 from calotype.workspace.service_settings import Inference, RuntimeSettings
@@ -32,9 +33,12 @@ class VersionManagement:
         Raises:
             Busy: somebody else changes it.
             NotFound: there is none of that name.
+            NotSupported: another machine keeps it.
         """
         with changing(Layout.of(self._workspace.place), name):
-            yield self._workspace.services.get(name)
+            service = self._workspace.services.get(name)
+            require_kept_here(self._workspace, service)
+            yield service
 
     def create_version(
         self,
