@@ -79,8 +79,7 @@ def archive(texts: Path) -> str:
     return str(place)
 
 
-@pytest.mark.parametrize("is_registered", [False, True])
-@pytest.mark.parametrize("is_copied", [False, True])
+@pytest.mark.parametrize("kept", ["not registered", "reference", "copy"])
 @pytest.mark.parametrize(
     ("source", "names"),
     [
@@ -96,14 +95,14 @@ def test_a_dataset_has_its_files_and_no_others(
     texts: Path,
     source: Callable[[Path], str],
     names: list[str],
-    is_copied: bool,
-    is_registered: bool,
+    kept: str,
 ) -> None:
     data = Dataset.File.from_files(source(texts))
-    Workspace.create("inside", texts).close()  # no part of them
+    if names == NAMES:
+        Workspace.create("inside", texts).close()  # no part of them
     (texts.parent / "beside.txt").write_text("not mine")
-    if is_registered:
-        data = data.register(ws, "data", copy=is_copied)
+    if kept != "not registered":
+        data = data.register(ws, "data", copy=kept == "copy")
     assert sorted(data.to_path()) == names
     mounted = data.mount()
     mounted.start()
