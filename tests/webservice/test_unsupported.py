@@ -306,9 +306,9 @@ def test_arguments_that_never_were_are_mistyped(tmp_path: Path) -> None:
     for use in (
         lambda: Workspace.create("typo", tmp_path, databse="postgresql://h/d"),
         lambda: Workspace.get("typo", tmp_path, locaton="x"),
-        lambda: Workspace.from_config(tmp_path, pth="x"),  # pyright: ignore[reportCallIssue]
+        lambda: Workspace.from_config(tmp_path, pth="x"),  # pyright: ignore[reportCallIssue, reportUnknownLambdaType]
         lambda: Workspace(workspace_nam="x"),
-        lambda: Environment("a", pacakges=[]),
+        lambda: Environment("a", pacakges="x"),
     ):
         with pytest.raises(TypeError, match="unexpected keyword argument"):
             use()
