@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _ROLES = (
     click.option("--traffic", type=click.IntRange(0, 100), help="Percent of the requests."),
     click.option("--default", "is_default", is_flag=True, help="It takes what others leave."),
-    click.option("--control", "is_control", is_flag=True, help="Others are measured by it."),
+    click.option(
+        "--control",
+        "is_control",
+        is_flag=True,
+        help="Canaries are measured by it while it gets requests.",
+    ),
     click.option("--no-wait", is_flag=True, help="Come back before it is ready."),
     click.option("--timeout-s", type=click.FloatRange(min=1), help="[default: 20 minutes]"),
 )

@@ -153,6 +153,7 @@ def _revisions(connection: Connection, service: str, version: str) -> tuple[Revi
             tuple(row["models"]),
             Inference.of(row["inference"]),
             RuntimeSettings.of(row["runtime"]),
+            aware(row["created_at"]),
         )
         for row in connection.execute(query.order_by(key.number)).mappings()
     )

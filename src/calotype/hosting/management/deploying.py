@@ -11,7 +11,7 @@ from calotype.hosting.management.access import new_access
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
 from calotype.hosting.management.shares import default_of
-from calotype.workspace.machine import identity, require_here
+from calotype.workspace.machine import identity
 from calotype.workspace.naming import checked_texts
 from calotype.workspace.services import Revision, Service, Version, now, user
 from calotype.workspace.workspace import Workspace
@@ -49,7 +49,7 @@ def _existing(workspace: Workspace, request: DeployRequest) -> Service | None:
             got="one of that name",
             action="Choose another, or say overwrite=True (--overwrite).",
         )
-    require_here(workspace.place, existing.host, what=f"service '{request.name}'")
+    keeper.require_kept_here(workspace, existing)
     if (existing.target, existing.is_endpoint) != (request.target, request.is_endpoint):
         raise errors.AlreadyExists(
             f"expected a service on target '{request.target}', to be updated in place",

@@ -133,6 +133,7 @@ class Management(VersionManagement):
 
         Raises:
             OperationFailed: a process of it did not end in time.
+            NotSupported: another machine keeps it, and looks after it now.
         """
         with changing(Layout.of(self._workspace.place), name):
             return deleting.delete(self._workspace, name)
@@ -215,8 +216,10 @@ class Management(VersionManagement):
 
         Raises:
             NotFound: there is no such service.
+            NotSupported: another machine keeps it.
         """
         service = self._workspace.services.get(name)
+        keeper.require_kept_here(self._workspace, service)
         return logs.read(self._workspace, service, num_lines=num_lines, init=init, version=version)
 
     def observe(self, name: str) -> Observation:

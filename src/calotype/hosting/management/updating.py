@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from calotype.hosting.management import checking, credentials, keeper
+from calotype.hosting.management import checking, credentials, keeper, rollouts
 from calotype.hosting.management.access import changed_access
 from calotype.hosting.management.labels import Labels
 from calotype.hosting.management.shares import (
@@ -109,6 +109,8 @@ def _write(
             shares = _shares(edit.service, changes)
             write_shares(edit, shares)
             said |= {"version": changes.version, "percents": shares}
+        if changes.traffic_percent is not None or "is_default" in changes.roles:
+            said["ended_rollouts"] = rollouts.end_touched(edit, {changes.version})
     return said
 
 
