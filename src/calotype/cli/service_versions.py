@@ -127,10 +127,11 @@ def update_version(
 ) -> None:
     """Change a version in place; what is not said stays."""
     workspace = current_workspace()
-    runtime = runtime_values(given(options))
-    changes = management()
+    said = given(options)
     before = workspace.services.get(name)
-    check_replicas(given(options), before, version)
+    runtime = runtime_values(said)
+    check_replicas(said, before, version)
+    changes = management()
     service = changes.update_version(
         name,
         version,

@@ -57,8 +57,9 @@ class Workspace(plain.Workspace):
             subscription_id=subscription_id,
             resource_group=resource_group,
             auth=auth,
-            **{"Workspace.tags": tags},
         )
+        if tags is not None:
+            unsupported.ignore("Workspace.tags")
         unsupported.ignore_retired(retired, WORKSPACE_ARGUMENTS, of="Workspace")
         with told_as(UserErrorException):
             super().__init__(Location.read(find()))
@@ -128,8 +129,9 @@ class Workspace(plain.Workspace):
             auth=auth,
             subscription_id=subscription_id,
             resource_group=resource_group,
-            **{"Workspace.tags": tags},
         )
+        if tags is not None:
+            unsupported.ignore("Workspace.tags")
         unsupported.ignore_retired(retired, WORKSPACE_ARGUMENTS, of="Workspace.create")
         if subscription_id is not None and location is not None and not Path(location).is_dir():
             location = None

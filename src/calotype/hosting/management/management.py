@@ -61,7 +61,7 @@ class Management(VersionManagement):
         runtime: Mapping[str, Any] | RuntimeSettings | None = None,
         access: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
-        add_tags: Mapping[str, str] | None = None,
+        add_tags: Mapping[str, Any] | None = None,
         remove_tags: Iterable[str] = (),
         properties: Mapping[str, str] | None = None,
         description: str | None = None,
