@@ -117,6 +117,8 @@ def test_a_certificate_that_is_spoilt_later_is_told_and_taken_away(
 
 def test_two_workspaces_that_chose_the_same_port() -> None:
     with hosting() as first, hosting() as second:
+        for one in (first, second):
+            one.workspace.set_fact("front_door", None)
         first.add("many", target="cluster", num_replicas=1)
         keeping.up(first.workspace)
         port = fact(first)["port"]
@@ -143,10 +145,11 @@ def test_two_workspaces_that_chose_the_same_port() -> None:
 
 
 def test_a_wish_that_cannot_be_had_brings_nothing_up(hosted: Hosted) -> None:
+    before = fact(hosted)
     hosted.workspace.set_fact(keeping.IS_UP, False)
     with listen("127.0.0.1", 0) as foreign, pytest.raises(errors.CannotListen):
         keeping.up(hosted.workspace, port=foreign.getsockname()[1])
-    assert (hosted.workspace.fact(keeping.IS_UP), fact(hosted)) == (False, None)
+    assert (hosted.workspace.fact(keeping.IS_UP), fact(hosted)) == (False, before)
 
 
 def test_a_service_that_has_never_answered_gets_no_request(shared: Hosted) -> None:
