@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "calotype up",
         "calotype up --port 8780 --host 0.0.0.0",
         "calotype up --tls-cert cert.pem --tls-key key.pem",
+        "calotype up --no-tls",
     )
 )
 @workspace_option
@@ -32,28 +33,34 @@ if TYPE_CHECKING:
 )
 @click.option("--tls-cert", type=PATH, help="Certificate of the front door with its chain, PEM.")
 @click.option("--tls-key", type=PATH, help="Its private key, PEM.")
+@click.option("--no-tls", is_flag=True, help="Plain HTTP from now on.")
 def up(
     terminal: Terminal,
     host: str | None,
     port: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    no_tls: bool,
 ) -> None:
     """Serve everything that was deployed, and keep it running; also after a reboot.
 
     All services are found at one address, the front door, below /api/v1/service/NAME, beside their
-    own ports. What was chosen stays for the next time.
+    own ports. What was chosen stays for the next time. An address that somebody else has, or a
+    certificate that cannot be used, is refused, and all stays as it was.
     """
     from calotype.hosting import keeping
 
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together.")
+    if no_tls and tls_cert:
+        raise click.UsageError("--no-tls and --tls-cert exclude each other.")
+    nothing = "" if no_tls else None
     found = keeping.up(
         current_workspace(),
         host=host,
         port=port,
-        tls_certificate=str(tls_cert.resolve()) if tls_cert else None,
-        tls_key=str(tls_key.resolve()) if tls_key else None,
+        tls_certificate=str(tls_cert) if tls_cert else nothing,
+        tls_key=str(tls_key) if tls_key else nothing,
     )
     _show(terminal, found)
 
@@ -89,7 +96,7 @@ def _show(terminal: Terminal, found: dict[str, Any]) -> None:
             [
                 ("workspace", found["workspace"]),
                 ("keeper", found["keeper"] or "none"),
-                ("front door", door["uri"] if door else "none"),
+                ("front door", (door["uri"] or door["error"]) if door else "none"),
             ],
         )
         if not found["services"]:

@@ -35,11 +35,16 @@ class NobodyThere(errors.OperationFailed):
     """Nobody listens on a control socket: the process has ended."""
 
 
+class TooLate(NobodyThere):
+    """Somebody listens on a control socket, and did not answer in time."""
+
+
 def ask(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) -> dict[str, Any]:
     """Send one command and return what came back.
 
     Raises:
         NobodyThere: nobody listens there, or the other side ended before it answered.
+        TooLate: it has not answered in time.
         CalotypeError: the other side refused.
     """
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
@@ -50,6 +55,8 @@ def ask(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) -> dict[s
             with link.makefile("rb") as stream:
                 line = stream.readline(_MOST_BYTES)
             answer: dict[str, Any] = json.loads(line)
+        except TimeoutError as error:
+            raise _too_late(path, timeout_s) from error
         except (OSError, ValueError) as error:
             raise NobodyThere("expected an answer", where=str(path), got=str(error)) from error
     if not answer.pop("ok"):
@@ -65,6 +72,8 @@ async def call(path: Path, do: str, *, timeout_s: float = 5.0, **values: Any) ->
             with contextlib.closing(writer):
                 writer.write(json.dumps({"do": do, **values}).encode() + b"\n")
                 answer: dict[str, Any] = json.loads(await reader.readline())
+    except TimeoutError as error:
+        raise _too_late(path, timeout_s) from error
     except (OSError, ValueError) as error:
         raise NobodyThere("expected an answer", where=str(path), got=str(error)) from error
     if not answer.pop("ok"):
@@ -159,6 +168,10 @@ def _what(line: bytes) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return f"command '{json.loads(line)['do']}'"
     return "a command"
+
+
+def _too_late(path: Path, timeout_s: float) -> TooLate:
+    return TooLate("expected an answer", where=str(path), got=f"none within {timeout_s:g} s")
 
 
 def _refusal(answer: dict[str, Any]) -> errors.CalotypeError:

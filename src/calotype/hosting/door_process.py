@@ -15,12 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from calotype import errors
 from calotype.hosting import control, locks, processes
 from calotype.hosting.launching import environment
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
-from calotype.serving.server import listen
 
 logger = logging.getLogger(__name__)
 
@@ -69,23 +67,24 @@ class DoorProcess:
         delay_s = _DELAYS_S[min(self._starts, len(_DELAYS_S) - 1)]
         return self._process is None and time.monotonic() - self._started_s >= delay_s
 
-    async def start(self, host: str, port: int) -> None:
-        """Start it at an address."""
+    @property
+    def port(self) -> int:
+        """Where we hold a listening socket; 0 for nowhere."""
+        return self._listener.getsockname()[1] if self._listener is not None else 0
+
+    def hold(self, listener: socket.socket) -> None:
+        """Hold the listening socket, so that callers wait while one door follows another."""
+        self.let_go()
+        self._listener = listener
+
+    async def start(self) -> None:
+        """Start it at the socket that we hold."""
         now_s = time.monotonic()
         self._starts = 0 if now_s - self._started_s > _LONG_S else self._starts + 1
         self._started_s = now_s
-        self._listen(host, port)
         self._process = await asyncio.to_thread(self._spawn)
         self._watch = processes.Watch(self._process.pid, self._has_ended, self._process)
-        logger.info("front door %d at %s:%d", self._process.pid, host, port)
-
-    def _listen(self, host: str, port: int) -> None:
-        """Hold the listening socket, so that callers wait while one door follows another."""
-        if self._listener is None:
-            try:
-                self._listener = listen(host, port)
-            except errors.CannotListen as error:  # the door tries it too, and says why not
-                logger.warning("front door: %s", error)
+        logger.info("front door %d at port %d", self._process.pid, self.port)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         listener = self._listener.fileno() if self._listener is not None else -1
@@ -141,14 +140,16 @@ class DoorProcess:
             return
         _signal(pid, signal.SIGTERM)
         deadline_s = time.monotonic() + _LEAVES_WITHIN_S
-        while self._is_alive() and time.monotonic() < deadline_s:
+        while self.is_alive and time.monotonic() < deadline_s:
             await asyncio.sleep(0.05)
-        if self._is_alive():
+        if self.is_alive:
             _signal(pid, signal.SIGKILL)
         for path in (self._layout.front_door_lock, self._layout.front_door_socket):
             path.unlink(missing_ok=True)
 
-    def _is_alive(self) -> bool:
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is one, even if it has not taken its lock yet."""
         return self.is_running or self._process is not None
 
 

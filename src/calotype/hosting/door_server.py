@@ -45,7 +45,8 @@ class DoorServer:
         *,
         journal: Journal,
     ) -> None:
-        self._routes = routes
+        self.routes = routes
+        self._port = 0
         self._guard = guard
         self._journal = journal
         self._app = app
@@ -59,10 +60,8 @@ class DoorServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
-        assert self.listener is not None
-        port: int = self.listener.getsockname()[1]
-        return port
+        """Where it listens, or did last."""
+        return self._port
 
     @property
     def connections(self) -> int:
@@ -71,12 +70,11 @@ class DoorServer:
 
     def is_at(self, routes: Routes) -> bool:
         """Whether routes name the address where it listens."""
-        taken = self.port if self._routes.port == 0 else self._routes.port
-        return self._routes.host == routes.host and routes.port in (self._routes.port, taken)
+        return self.routes.host == routes.host and routes.port in (self.routes.port, self.port)
 
     def suits(self, routes: Routes) -> bool:
         """Whether it is what routes ask for."""
-        return self.is_at(routes) and _tls(self._routes) == _tls(routes)
+        return self.is_at(routes) and _tls(self.routes) == _tls(routes)
 
     async def start(self, listener: socket.socket | None) -> None:
         """Accept connections from now on.
@@ -87,7 +85,8 @@ class DoorServer:
         Raises:
             CannotListen: the address is taken, or not this machine's.
         """
-        self.listener = listener or listen(self._routes.host, self._routes.port)
+        self.listener = listener or listen(self.routes.host, self.routes.port)
+        self._port = self.listener.getsockname()[1]
         server = HttpServer(
             self._app,
             self.listener.dup(),  # closed with the server, while the next one goes on with ours
@@ -106,6 +105,11 @@ class DoorServer:
         given, self.listener = self.listener, None
         return given
 
+    def let_go(self) -> None:
+        """Close the socket, for one who listens at the same port of another address."""
+        if (listener := self.give_listener()) is not None:
+            listener.close()
+
     async def stop_listening(self) -> None:
         """Accept nothing more; `close` follows."""
         if self._server is not None:
@@ -118,8 +122,7 @@ class DoorServer:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await self._watcher
-        if self.listener is not None:
-            self.listener.close()  # nobody would accept from it
+        self.let_go()  # nobody would accept from it
         if self._server is not None:
             await self._server.drain()
 

@@ -7,7 +7,6 @@ keeper finds it by its lock file. Commands come over its control socket:
 
     routes  read the routes anew; answers when new replicas are connected
     counts  what each version of each service has answered
-    stop    answer what was accepted, then end
     listener  the listening socket, for a keeper that has none
 """
 
@@ -35,6 +34,7 @@ from calotype.hosting.layout import Layout
 from calotype.hosting.passage import Passages
 from calotype.hosting.routes import Routes
 from calotype.hosting.token_endpoint import TokenEndpoint
+from calotype.hosting.uris import door_uris
 from calotype.serving.guard import Guard
 from calotype.serving.journal import Journal, JournalHandler
 from calotype.serving.server import run
@@ -92,8 +92,8 @@ class FrontDoor:
         self._journal.write("starting", pid=os.getpid())
         watchers: list[asyncio.Task[None]] = []
         try:
-            await self._follow_routes()
             self._commands = await self._listen_to_keeper()
+            await self._follow_routes()
             watchers = [loop.create_task(self._watch_keeper())]
             await self._told.wait()
         finally:
@@ -111,7 +111,6 @@ class FrontDoor:
             {
                 "routes": self._on_routes,
                 "counts": self._on_counts,
-                "stop": self._on_stop,
                 "listener": self._on_listener,
             },
             log="front-door.log",
@@ -157,7 +156,15 @@ class FrontDoor:
         if before is not None and before.is_at(routes):
             listener = before.give_listener()
             await before.stop_listening()  # who comes now waits until the next server accepts
-        await fresh.start(listener)
+        elif before is not None and before.port == routes.port:
+            await before.stop_listening()  # the one address may be a part of the other
+            before.let_go()
+        try:
+            await fresh.start(listener)
+        except errors.CannotListen:
+            if before is not None and before.listener is None and not before.is_at(routes):
+                await self._listen(before.routes)  # again where it was
+            raise
         self._server = fresh
         self._app.connections = lambda: fresh.connections
         self._lock.say(
@@ -165,6 +172,7 @@ class FrontDoor:
                 "host": routes.host,
                 "port": fresh.port,
                 "tls": bool(routes.tls_certificate),
+                "uri": _uri(routes, fresh.port),
                 "state": "ready",
                 "started_at": self._started_at,
             }
@@ -193,10 +201,6 @@ class FrontDoor:
             services.setdefault(version.service, {})[version.name] = version.to_document()
         return {"pid": os.getpid(), "services": services}
 
-    async def _on_stop(self, _command: dict[str, Any]) -> dict[str, Any]:
-        self._told.set()
-        return {}
-
     async def _on_listener(self, _command: dict[str, Any]) -> dict[str, Any]:
         listener = self._server.listener if self._server is not None else None
         return {control.DESCRIPTORS: [listener.fileno()] if listener is not None else []}
@@ -216,6 +220,12 @@ class FrontDoor:
                 return
 
 
+def _uri(routes: Routes, port: int) -> str:
+    facts = {"host": routes.host, "port": port}
+    certificate = {"tls_certificate": routes.tls_certificate, "tls_key": routes.tls_key}
+    return door_uris({**facts, **certificate}).base
+
+
 def main() -> None:
     """Be the front door of the workspace in the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="calotype.hosting.front_door")
@@ -226,6 +236,7 @@ def main() -> None:
     lock = locks.Held.take(Layout.of(location).front_door_lock)
     if lock is None:
         sys.exit(BUSY)
+    lock.say({"state": "starting"})  # in place of what the one before has said
     given = arguments.listener
     listener = socket.socket(fileno=given) if given >= 0 else None
 

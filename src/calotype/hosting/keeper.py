@@ -22,6 +22,7 @@ from typing import Any, Final
 from calotype import errors
 from calotype.hosting import control, locks
 from calotype.hosting.heartbeat import beat
+from calotype.hosting.keeping import IS_UP
 from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_load import KeptLoad
 from calotype.hosting.kept_service import KeptService
@@ -124,11 +125,10 @@ class Keeper:
 
     def _is_at_its_end(self) -> bool:
         self._services.forget_over()
-        is_up = self._services.is_up
         now_s = time.monotonic()
-        if is_up or self._services.is_needed:
+        if self._services.is_up or self._services.is_needed:
             self._idle_since_s = now_s
-        return now_s - self._idle_since_s > (0 if is_up is False else _LINGERS_S)
+        return now_s - self._idle_since_s > _LINGERS_S
 
     async def _keep_standby(self) -> None:
         if not locks.is_held(self._layout.standby_lock):
@@ -198,14 +198,24 @@ class Keeper:
         return {}
 
     async def _answer_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._idle_since_s = time.monotonic()
+        await self._door.move(command["door"])
+        await asyncio.to_thread(self._workspace.set_fact, IS_UP, True)
         await self._services.refresh(anew=True)
-        if command.get("is_moved"):
-            await self._door.move()
         for kept in self._services.by_name.values():
             kept.forgive()
         await self._door.keep(is_up=self._services.is_up)
         self._bell.set()
         await self._door.wait_ready()
+        if self._door.error is not None:
+            raise self._door.error
+        if not self._door.is_ready:
+            raise errors.OperationFailed(
+                "expected the front door to listen",
+                where=str(self._workspace.place.root),
+                got="none that was ready in time",
+                action=f"Its log says why: {self._layout.front_door_log}",
+            )
         return {}
 
     async def _answer_down(self, _command: dict[str, Any]) -> dict[str, Any]:
@@ -215,6 +225,8 @@ class Keeper:
         while time.monotonic() < deadline_s and not self._services.is_idle:
             await asyncio.sleep(0.05)
         await self._door.stop()
+        if self._services.is_idle:
+            self._told.set()
         self._bell.set()
         return {"pid": os.getpid()}
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Observation", "down", "ensure", "notify", "observe", "reload", "status", "up"]
 
 _STARTS_WITHIN_S: Final = 30.0
+_UP_WITHIN_S: Final = 90.0
+_RELOADS_WITHIN_S: Final = 150.0
 _ENDS_WITHIN_S: Final = 90.0
 _AGAIN_S: Final = 0.03
 IS_UP: Final = "is_up"
@@ -76,9 +78,13 @@ def _tell(
     """Send a command to the keeper, which is started when there is none."""
     for _ in range(5):
         _ensure(workspace)
-        with contextlib.suppress(control.NobodyThere):
-            socket = _keeper_socket(Layout.of(workspace.place))
+        socket = _keeper_socket(Layout.of(workspace.place))
+        try:
             return control.ask(socket, do, timeout_s=timeout_s, **values)
+        except control.TooLate:  # it may be at it
+            raise
+        except control.NobodyThere:
+            continue
     raise errors.OperationFailed(
         "expected an answer of the keeper",
         where=str(workspace.place.root),
@@ -102,7 +108,7 @@ def reload(workspace: Workspace, service: str) -> None:
         ScriptFailed: it cannot be used; the old one goes on.
         NotFound: there is no such service.
     """
-    _tell(workspace, "reload", timeout_s=150, service=service)
+    _tell(workspace, "reload", timeout_s=_RELOADS_WITHIN_S, service=service)
 
 
 def observe(workspace: Workspace, name: str) -> Observation:
@@ -137,6 +143,7 @@ def up(
     port: int | None = None,
     tls_certificate: str | None = None,
     tls_key: str | None = None,
+    cname: str | None = None,
 ) -> dict[str, Any]:
     """Start all services and the front door, and keep them running.
 
@@ -145,38 +152,25 @@ def up(
         host: where the front door listens.
         port: of the front door; chosen when it is started for the first time.
         tls_certificate: PEM file, for HTTPS; "" for none.
-        tls_key: its private key.
+        tls_key: its private key; "" for none.
+        cname: name of its certificate, for URIs.
 
     Returns:
         What `status` returns.
+
+    Raises:
+        CannotListen: somebody else has that address; nothing is changed when it was asked for.
+        FileError: certificate or key cannot be used; nothing is changed.
+        OperationFailed: the front door is not ready in time.
     """
     given = {
-        "host": host, "port": port, "tls_certificate": tls_certificate, "tls_key": tls_key,
+        "host": host, "port": port, "cname": cname,
+        "tls_certificate": tls_certificate and os.path.abspath(tls_certificate),
+        "tls_key": tls_key and os.path.abspath(tls_key),
     }  # fmt: skip
-    known: dict[str, Any] = workspace.fact("front_door") or {}
-    changed = {name: value for name, value in given.items() if value is not None}
-    if changed and {**known, **changed} != known:
-        workspace.set_fact("front_door", {"host": "127.0.0.1", "port": 0, **known, **changed})
-    workspace.set_fact(IS_UP, True)
-    _tell(workspace, "up", timeout_s=60, is_moved=bool(changed))
-    _until_door_listens(workspace)
+    wish = {name: value for name, value in given.items() if value is not None}
+    _tell(workspace, "up", timeout_s=_UP_WITHIN_S, door=wish)
     return status(workspace)
-
-
-def _until_door_listens(workspace: Workspace) -> None:
-    layout = Layout.of(workspace.place)
-    deadline_s = time.monotonic() + _STARTS_WITHIN_S
-    while time.monotonic() < deadline_s:
-        with contextlib.suppress(control.NobodyThere):
-            control.ask(layout.front_door_socket, "counts")
-            return
-        time.sleep(_AGAIN_S)
-    raise errors.OperationFailed(
-        "expected the front door to listen",
-        where=str(workspace.place.root),
-        got=f"none within {_STARTS_WITHIN_S:.0f} s",
-        action=f"Its log says why: {layout.front_door_log}",
-    )
 
 
 def down(workspace: Workspace) -> None:

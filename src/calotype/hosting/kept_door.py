@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import control
+from calotype.hosting import control, door_address
 from calotype.hosting.door_process import DoorProcess
 from calotype.hosting.layout import Layout
-from calotype.hosting.plan_making import token_keys
-from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
-from calotype.hosting.uris import Uris, door_uris
-from calotype.serving.server import listen
+from calotype.hosting.route_making import routes_of
+from calotype.hosting.routes import Routes, ServiceRoute
+from calotype.hosting.uris import FACT, Uris, door_uris, said_by_door
 
 if TYPE_CHECKING:
     from calotype.hosting.kept_service import KeptService
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FACT: Final = "front_door"
-FIRST_PORT: Final = 8780
-_READY_WITHIN_S: Final = 20.0
+_READY_WITHIN_S: Final = 40.0
 _CONFIRMS_WITHIN_S: Final = 10.0
 EVERYTHING: Final = frozenset({"*"})
 """In place of names of replicas: the front door has not confirmed anything."""
@@ -40,11 +36,12 @@ class KeptDoor:
         workspace: whose.
         layout: its places.
         services: what it passes requests on to.
-        changed: told when it has ended.
+        changed: lets the keeper look soon.
 
     Attributes:
         is_ready: whether it accepts connections.
-        uris: where.
+        uris: where; empty while nobody of ours listens there.
+        error: why it cannot start where it has to; None while it can.
     """
 
     def __init__(
@@ -64,8 +61,11 @@ class KeptDoor:
         self._decided = asyncio.Event()
         self._inherited: Mapping[str, ServiceRoute] = {}
         self._unlinked: set[str] = set()
-        self._changed = changed
+        self.tell_change = changed
+        self._cname = ""
+        self._noticing: asyncio.Task[None] | None = None
         self.is_ready = False
+        self.error: errors.CalotypeError | None = None
         self._keeping = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self.uris = Uris()
@@ -81,8 +81,11 @@ class KeptDoor:
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
         self._decided.set()
         if not self._is_wanted:
+            self._stumble(None)
             if self._process.is_running:
                 await self.stop()
+            else:
+                self._process.let_go()
             return
         if not self._process.is_running:
             await self._start()
@@ -93,30 +96,38 @@ class KeptDoor:
     def _inherit(self) -> None:
         """Keep what another keeper wrote, for the versions that have not been looked at yet."""
         if self._process.is_running:
-            with contextlib.suppress(
-                errors.CalotypeError, OSError, ValueError, TypeError, KeyError
-            ):
+            unreadable = (errors.CalotypeError, OSError, ValueError, TypeError, KeyError)
+            with contextlib.suppress(*unreadable):
                 self._inherited = Routes.read(self._layout.routes).services
 
     async def _adopt(self) -> None:
         """Take over one that another keeper started."""
         pid = self._process.facts.get("pid")
         if isinstance(pid, int):
-            await self._choose_address()
+            self._stumble(None)
+            self._facts = await self._stored()
             await self._process.adopt(pid)
             await self.publish(anew=True)
 
     def _ended(self) -> None:
         self._look()
-        self._changed()
+        self.tell_change()
 
     def _look(self) -> None:
-        """Tell the services when callers begin or cease to reach it."""
-        is_ready = self._process.facts.get("state") == "ready"
+        """Find out where callers reach it, and tell the services when that begins or ceases."""
+        facts = self._process.facts
+        is_ready = facts.get("state") == "ready"
+        if is_ready:
+            self.uris = said_by_door(facts, self._cname)
+        elif not self._process.port:  # somebody else may listen there by now
+            self.uris = Uris()
         if is_ready != self.is_ready:
             self.is_ready = is_ready
-            for kept in self._services.values():
-                kept.rounds.wake()
+            self._wake()
+
+    def _wake(self) -> None:
+        for kept in self._services.values():
+            kept.rounds.wake()
 
     def _has_cluster(self) -> bool:
         return any(
@@ -125,45 +136,102 @@ class KeptDoor:
         )
 
     async def _start(self) -> None:
-        if self._process.is_due:
-            await self._choose_address()
-            await self.publish(anew=True)
-            await self._process.start(self._facts["host"], self._facts["port"])
-            self._waiting = asyncio.get_running_loop().create_task(self.wait_ready())
+        if not self._process.is_due:
+            return
+        facts = await self._stored()
+        try:
+            facts = await self._listen(facts)
+        except errors.CalotypeError as error:
+            self._stumble(door_address.stuck(error))
+            return
+        self._stumble(None)
+        await self._store(facts)
+        await self.publish(anew=True)
+        await self._process.start()
+        self._noticing = asyncio.get_running_loop().create_task(self.wait_ready())
+
+    async def _listen(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Have the socket for the next one to start; return the facts with its port."""
+        try:
+            await asyncio.to_thread(door_address.check_certificate, facts)
+            address = facts["host"], facts["port"]
+            if address != (self._facts.get("host"), self._process.port):
+                self._process.let_go()
+                self._process.hold(door_address.bind(facts))
+        except errors.CalotypeError:
+            self._process.let_go()
+            raise
+        facts = {**facts, "port": self._process.port}
+        self.uris = door_uris(facts)
+        return facts
+
+    def _stumble(self, error: errors.CalotypeError | None) -> None:
+        """Keep in mind why it cannot start, or that it can."""
+        if str(error) != str(self.error):
+            self._wake()
+            if error is not None:
+                logger.warning("front door: %s", error)
+        self.error = error
 
     async def learn(self) -> None:
-        """Know where it is before anybody asks, if that has been chosen."""
-        facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
-        if facts.get("port"):
-            self.uris = door_uris(facts)
+        """Know where it is before anybody asks, if it runs."""
+        await self._stored()
+        self._look()
 
-    async def _choose_address(self) -> None:
-        """Choose host and port once; they stay, so that URIs stay."""
-        facts = await asyncio.to_thread(self._workspace.fact, FACT) or {}
-        if not facts.get("port"):
-            facts = {
-                **facts,
-                "host": facts.get("host") or "127.0.0.1",
-                "port": _free_port(facts.get("host") or "127.0.0.1"),
-                "tls_certificate": facts.get("tls_certificate", ""),
-                "tls_key": facts.get("tls_key", ""),
-            }
+    async def _stored(self) -> dict[str, Any]:
+        known = await asyncio.to_thread(self._workspace.fact, FACT) or {}
+        self._cname = str(known.get("cname", ""))
+        return door_address.settled(known, {})
+
+    async def _store(self, facts: dict[str, Any]) -> None:
+        """Write down where it is: it stays there, so that URIs stay."""
+        if facts != await self._stored():
             await asyncio.to_thread(self._workspace.set_fact, FACT, facts)
+            self._cname = str(facts.get("cname", ""))
         self._facts = facts
-        self.uris = door_uris(facts)
 
-    def tell_change(self) -> None:
-        """Let the keeper look soon."""
-        self._changed()
+    async def move(self, wish: Mapping[str, Any]) -> None:
+        """Have it elsewhere or with another certificate, from now on and for the next time.
 
-    async def move(self) -> None:
-        """Let it listen where the workspace's fact says now."""
-        await self._choose_address()
-        await self.publish()
-        if self._process.is_running:
-            await self._process.fetch_listener()
-        else:
-            self._process.let_go()
+        Raises:
+            CalotypeError: it cannot be; all stays as it was, and nothing is written down.
+        """
+        if not wish:
+            return
+        await self._decided.wait()
+        if self._process.is_alive:
+            await self.wait_ready()
+        async with self._keeping:
+            known = await self._stored()
+            facts = door_address.settled(known, wish)
+            self._facts = self._facts or known
+            try:
+                if self._process.is_running:
+                    await asyncio.to_thread(door_address.check_certificate, facts)
+                    await self._move_running(facts)
+                elif facts != known:
+                    facts = await self._listen(facts)
+            except errors.CalotypeError as error:
+                raise door_address.refused(error) from error
+            if facts != known:
+                await self._store(facts)
+                self._stumble(None)
+            self._look()
+
+    async def _move_running(self, facts: dict[str, Any]) -> None:
+        """Let the one that runs listen elsewhere, and believe that when it says so."""
+        async with self._publishing:
+            self._process.let_go()  # it may want the same port of another address
+            try:
+                await self._write(self._routes(facts))
+                await self._call()
+                self._facts = facts
+            except errors.CalotypeError:
+                await self._write(self._routes(self._facts))
+                raise
+            finally:
+                self._written = None  # it is told once more
+                await self._process.fetch_listener()
 
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
@@ -173,7 +241,7 @@ class KeptDoor:
     async def wait_ready(self) -> None:
         """Wait until it accepts connections, or has had time enough."""
         deadline_s = time.monotonic() + _READY_WITHIN_S
-        while self._is_wanted and time.monotonic() < deadline_s:
+        while self._is_wanted and self.error is None and time.monotonic() < deadline_s:
             self._look()
             if self.is_ready:
                 return
@@ -192,82 +260,40 @@ class KeptDoor:
             return set()
         async with self._publishing:
             if not self._facts:
-                await self._choose_address()
-            routes = self._routes()
+                return set()  # it has no address yet
+            routes = self._routes(self._facts)
             if routes == self._written and not self._unlinked and not anew:
                 return set()
             if routes != self._written or anew:
-                await asyncio.to_thread(routes.write, self._layout.routes)
-                self._written = routes
+                await self._write(routes)
             self._unlinked = await self._tell_routes()
             return self._unlinked
 
     async def _tell_routes(self) -> set[str]:
         try:
-            said = await control.call(
-                self._layout.front_door_socket, "routes", timeout_s=_CONFIRMS_WITHIN_S
-            )
+            said = await self._call()
         except control.NobodyThere:
             # One that is still to take its lock reads the routes afterwards.
             return set(EVERYTHING) if self._process.is_running else set()
         except errors.CalotypeError as error:
             logger.warning("the front door does not take the new routes: %s", error)
             return set(EVERYTHING)
-        return {str(name).rpartition("/")[2] for name in said.get("waiting_for", ())}
+        return {str(name).rpartition("/")[2] for name in said["waiting_for"]}
 
-    def _routes(self) -> Routes:
-        facts = self._facts
-        services = {
-            name: _route(kept, self._inherited.get(name))
-            for name, kept in self._services.items()
-            if kept.record.now
-        }
-        return Routes(
-            host=facts["host"],
-            port=facts["port"],
-            tls_certificate=facts.get("tls_certificate", ""),
-            tls_key=facts.get("tls_key", ""),
-            tls_exact_1_2=facts.get("tls_exact_1_2", False),
-            services={name: route for name, route in services.items() if route is not None},
-        )
+    async def _write(self, routes: Routes) -> None:
+        await asyncio.to_thread(routes.write, self._layout.routes)
+        self._written = routes
+
+    def _call(self) -> Awaitable[dict[str, Any]]:
+        place = self._layout.front_door_socket
+        return control.call(place, "routes", timeout_s=_CONFIRMS_WITHIN_S)
+
+    def _routes(self, facts: dict[str, Any]) -> Routes:
+        return routes_of(facts, self._services, self._inherited)
 
     def status(self) -> dict[str, Any] | None:
-        """Return where it is; None when it does not run."""
-        if not self._process.is_running:
+        """Return where it is, or why it is nowhere; None when it does not have to run."""
+        if not self._process.is_running and self.error is None:
             return None
-        return {"pid": self._process.facts.get("pid"), "uri": self.uris.base}
-
-
-def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | None:
-    record = kept.record.now
-    if record is None or record.desired == "stopped" or not kept.is_wanted:
-        return None
-    versions: dict[str, VersionRoute] = {}
-    for version in record.versions:
-        found = kept.versions.get(version.name)
-        if found is None or not found.is_known:
-            if inherited is not None and version.name in inherited.versions:
-                versions[version.name] = inherited.versions[version.name]
-            continue
-        ready = {one.name: one.wire for one in found.replicas if _is_reached(one, found.serving)}
-        versions[version.name] = VersionRoute(
-            ready,
-            traffic_percent=version.traffic_percent,
-            mirror_percent=version.mirror_percent,
-            is_default=version.is_default,
-        )
-    runtime = record.versions[0].wanted.runtime if record.versions else None
-    keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
-    most_bytes = runtime.max_body_bytes if runtime else 100 << 20
-    return ServiceRoute(versions, keys, most_bytes, record.access.cors_origins)
-
-
-def _is_reached(one: Any, serving: Any) -> bool:
-    return one.phase == "ready" and one.is_answering and one.key == serving
-
-
-def _free_port(host: str) -> int:
-    for port in (FIRST_PORT, 0):
-        with contextlib.suppress(errors.CannotListen), listen(host, port) as listener:
-            return int(listener.getsockname()[1])
-    raise errors.CannotListen("expected an address of this machine", where=host, got="another")
+        error = str(self.error or "")
+        return {"pid": self._process.facts.get("pid"), "uri": self.uris.base, "error": error}

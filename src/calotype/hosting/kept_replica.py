@@ -54,7 +54,6 @@ class KeptReplica:
         self.pid = 0
         self.port = 0
         self.in_flight = 0
-        self.started_s = time.monotonic()
         self.ready_s = 0.0
         self.silent_since_s = 0.0
         self.looked_s = 0.0
@@ -100,8 +99,6 @@ class KeptReplica:
         self.wire = str(facts.get("wire", self.wire))
         self._control = Path(facts.get("control", self._control))
         self.pid, self.port = int(facts["pid"]), int(facts.get("port", 0))
-        age_s = max(0.0, time.time() - float(facts.get("started_at", time.time())))
-        self.started_s = time.monotonic() - age_s
         self._watch = processes.Watch(self.pid, self._ended)
         if facts.get("state") == "ready":
             self._be_ready(facts)

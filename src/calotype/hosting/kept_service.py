@@ -90,6 +90,13 @@ class KeptService:
         """Whether what stands before its replicas is there."""
         return self.address.has_port or self._door.is_ready
 
+    @property
+    def barrier(self) -> str:
+        """Why what stands before its replicas cannot be there; empty when it can."""
+        if self.is_reachable or self._door.error is None:
+            return ""
+        return f"The front door does not listen. {self._door.error}"
+
     async def publish(self) -> set[str]:
         """Tell the front door which replicas callers should reach.
 

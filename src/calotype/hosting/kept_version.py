@@ -241,10 +241,8 @@ class KeptVersion:
         shape = self._service.shape
         is_over = (self._failed or self._shortage) is not None
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
-        if serves and not self._service.is_reachable:
-            self._closed = self._closed or fault("The front door does not answer yet.")
-            return ("Unhealthy" if self._was_reached else "Transitioning"), self._closed
-        self._closed = None
+        if barred := self._barred(serves=serves):
+            return barred
         if serves:
             self._was_reached = True
             return ("Transitioning" if is_changing else "Healthy"), self._failed or self._shortage
@@ -255,6 +253,20 @@ class KeptVersion:
         if version.serving_revision is None or not self._failures:
             return "Transitioning", self._trouble
         return "Unhealthy", self._trouble
+
+    def _barred(self, *, serves: bool) -> tuple[State, Fault] | None:
+        """Return how it is when callers do not get as far as its replicas."""
+        why = self._service.barrier if serves or self._failed is None else ""
+        state: State = "Unschedulable"
+        if not why and serves and not self._service.is_reachable:
+            why = "The front door does not answer yet."
+            state = "Unhealthy" if self._was_reached else "Transitioning"
+        if not why:
+            self._closed = None
+            return None
+        if self._closed is None or self._closed["message"] != why:
+            self._closed = fault(why)
+        return state, self._closed
 
     @property
     def _place(self) -> Place:

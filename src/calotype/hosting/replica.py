@@ -238,7 +238,6 @@ class Replica:
         return {
             "state": self._facts["state"] if self._facts["state"] != "ready" else state,
             "in_flight": self._meter.in_flight,
-            "restarts": getattr(self._service, "restarts", 0),
         }
 
     async def _answer_access(self, command: dict[str, Any]) -> dict[str, Any]:

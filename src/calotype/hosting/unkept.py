@@ -13,7 +13,7 @@ from calotype.hosting import locks, processes
 from calotype.hosting.kept_replica import fault, found_replicas
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
-from calotype.hosting.uris import door_uris, uris_of
+from calotype.hosting.uris import FACT, Uris, door_uris, said_by_door, uris_of
 from calotype.workspace.machine import belongs_to, is_here
 
 if TYPE_CHECKING:
@@ -31,13 +31,22 @@ def observation_of(workspace: Workspace, record: Service) -> Observation:
     living = found_replicas(layout, record.name)
     versions = {one.name: _version(one, living) for one in record.versions}
     is_served = bool(versions) and all(one.replicas for one in versions.values())
-    uris = uris_of(record, record.access.port or 0, door_uris(workspace.fact("front_door")))
+    uris = uris_of(record, record.access.port or 0, _door(workspace, layout))
     state: State = "Healthy" if is_served else "Unhealthy"
     if not is_served and record.state in ("Failed", "Unschedulable", "Transitioning"):
         state = record.state
     error = None if state == "Healthy" else record.error or fault("Nobody keeps it: calotype up.")
     replicas = tuple(_replica(facts) for facts in living.values())
     return Observation(state, error, uris.scoring, uris.swagger, versions, replicas)
+
+
+def _door(workspace: Workspace, layout: Layout) -> Uris:
+    """Return where the front door is, or will be."""
+    chosen: dict[str, Any] = workspace.fact(FACT) or {}
+    said = locks.facts(layout.front_door_lock) if locks.is_held(layout.front_door_lock) else {}
+    if said.get("state") == "ready":
+        return said_by_door(said, str(chosen.get("cname", "")))
+    return door_uris(chosen)
 
 
 def _elsewhere(workspace: Workspace, record: Service) -> Observation:

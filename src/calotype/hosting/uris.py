@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from calotype.serving.deployment import addresses
 from calotype.serving.front import FrontSettings
@@ -11,6 +11,9 @@ from calotype.serving.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from calotype.workspace.services import Service
+
+FACT: Final = "front_door"
+"""Of the workspace: where its front door is to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Uris:
 
 
 def door_uris(facts: dict[str, Any] | None) -> Uris:
-    """Return where the front door is, by the workspace's fact "front_door"."""
+    """Return where the front door is, by the workspace's fact."""
     if not facts or not facts.get("port"):
         return Uris()
     front = FrontSettings(
@@ -34,6 +37,13 @@ def door_uris(facts: dict[str, Any] | None) -> Uris:
     if facts.get("cname") and front.certificate:
         return Uris(base=f"https://{facts['cname']}:{facts['port']}")
     return Uris(base=addresses(front).health_uri.rstrip("/"))
+
+
+def said_by_door(said: dict[str, Any], cname: str = "") -> Uris:
+    """Return where a front door is that runs, by what it says of itself in its lock file."""
+    if cname and said["tls"]:
+        return Uris(base=f"https://{cname}:{said['port']}")
+    return Uris(base=said["uri"])
 
 
 def uris_of(service: Service, port: int, door: Uris) -> Uris:

@@ -240,14 +240,9 @@ class ClusterCompute:
 
     def _up(self, certificate: str, key: str, *, cname: str = "") -> None:
         from calotype.hosting import keeping
-        from calotype.serving.tls import TlsCertificate, TlsSettings
 
         with told_as():
-            if certificate:
-                TlsCertificate(TlsSettings(Path(certificate), Path(key)))  # or it raises
-            known = self.workspace.fact("front_door") or {"host": "127.0.0.1", "port": 0}
-            self.workspace.set_fact("front_door", {**known, "cname": cname})
-            keeping.up(self.workspace, tls_certificate=certificate, tls_key=key)
+            keeping.up(self.workspace, tls_certificate=certificate, tls_key=key, cname=cname)
 
 
 class ComputeTarget:

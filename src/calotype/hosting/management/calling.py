@@ -18,7 +18,6 @@ from calotype.workspace.workspace import Workspace
 
 TIMEOUT_S = 80.0  # as the retired product had it
 _DOCUMENT_S: Final = 10.0
-_FROM_NOBODY: Final = (404, 502, 503)  # of the front door, while there is no replica
 _HOPELESS: Final = ("Failed", "Unschedulable")  # nothing of it serves
 
 
@@ -78,30 +77,18 @@ def _send(
             action=f"`calotype service get-logs -n {name}` shows its log; `calotype up` starts "
             "the services of the workspace.",
         )
-    credential = credentials.credential_of(workspace, service)
-    shown = {"authorization": f"Bearer {credential}"} if credential else {}
-    uri = observed.scoring_uri + (f"?{query}" if query else "")
-    http = client_for(workspace, service, observed.scoring_uri, timeout_s=timeout_s)
-    try:
-        reply = http.request("POST", uri, {"content-type": content_type, **headers, **shown}, body)
-    except errors.OperationFailed:
-        _check_started(workspace, name)
-        raise
-    if reply.status in _FROM_NOBODY:
-        _check_started(workspace, name)
-    return reply
-
-
-def _check_started(workspace: Workspace, name: str) -> None:
-    """Say that a service is starting, when that is why it did not answer."""
-    observed = keeper.look(workspace, name)
     is_serving = any(one.serving_revision is not None for one in observed.versions.values())
     if observed.state == "Transitioning" and not is_serving:
         raise _not_serving(
             name,
             "one that is starting",
             "Wait for it: wait_for_deployment(), or `calotype service show` until it is Healthy.",
-        ) from None
+        )
+    credential = credentials.credential_of(workspace, service)
+    shown = {"authorization": f"Bearer {credential}"} if credential else {}
+    uri = observed.scoring_uri + (f"?{query}" if query else "")
+    http = client_for(workspace, service, observed.scoring_uri, timeout_s=timeout_s)
+    return http.request("POST", uri, {"content-type": content_type, **headers, **shown}, body)
 
 
 def _not_serving(name: str, got: str, action: str) -> errors.OperationFailed:

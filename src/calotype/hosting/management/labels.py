@@ -8,6 +8,7 @@ from typing import Any
 
 from calotype import errors
 from calotype.hosting.management.checking import check_name
+from calotype.hosting.management.keeper import require_kept_here
 from calotype.workspace.naming import checked_texts
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
@@ -62,10 +63,11 @@ def change(workspace: Workspace, name: str, labels: Labels, version: str | None 
     Raises:
         UnparsableValue: that is no name of a service, or tags or properties are none.
         NotFound: there is no such service or version.
-        NotSupported: a property would be changed.
+        NotSupported: a property would be changed, or another machine keeps it.
     """
     check_name(name)
     with workspace.services.editing(name) as edit:
+        require_kept_here(workspace, edit.service)
         if version is not None:
             edit.service.version(version)
         values = labels.changed(edit.service)
