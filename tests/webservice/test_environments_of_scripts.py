@@ -13,7 +13,7 @@ import pytest
 
 from calotype.azureml.core import Environment, Workspace
 from calotype.azureml.core.conda_dependencies import CondaDependencies
-from calotype.azureml.core.model import InferenceConfig
+from calotype.azureml.core.model import InferenceConfig, Model
 from calotype.azureml.exceptions import WebserviceException
 from calotype.webservice.conda_package import pip_line
 from calotype.webservice.required_packages import OtherVersion
@@ -119,11 +119,22 @@ def test_an_environment_is_registered_and_found(ws: Workspace, tmp_path: Path) -
         assert Environment.get(ws, "AzureML-Minimal").name == "AzureML-Minimal"
 
 
+def test_what_is_printed_has_no_values_of_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    environment = Environment("mine")
+    environment.environment_variables["WORD"] = "open sesame"
+    inference = InferenceConfig("score.py", environment=environment)
+    Model.print_configuration([], inference, None, None)
+    assert '"WORD": "********"' in capsys.readouterr().out
+
+
 def test_an_environment_in_a_folder(tmp_path: Path) -> None:
     made = Environment.from_dockerfile("mine", "FROM scratch\nRUN true\n")
     made.python.user_managed_dependencies = True
+    made.environment_variables["WORD"] = "open sesame"
     made.save_to_directory(tmp_path / "out")
     assert (tmp_path / "out/BaseDockerfile").read_text() == "FROM scratch\nRUN true\n"
+    # What its owner asks for whole is for nobody else.
+    assert (tmp_path / "out/azureml_environment.json").stat().st_mode & 0o077 == 0
     read = Environment.load_from_directory(tmp_path / "out")
     assert read.definition() == made.definition()
     with pytest.raises(WebserviceException, match="overwrite=True"):

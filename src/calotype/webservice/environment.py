@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
@@ -17,6 +18,7 @@ from calotype.webservice.environment_sources import EnvironmentSources
 from calotype.webservice.exceptions import told_as
 from calotype.webservice.local_environment import build, interpreter_of
 from calotype.workspace.environments import EnvironmentDefinition
+from calotype.workspace.secrets import write_private
 from calotype.workspace.workspace import Workspace
 
 _CURATED: Final = "AzureML-"
@@ -31,7 +33,7 @@ class Environment(EnvironmentSources):
 
     Attributes:
         version: given at registration; None before.
-        environment_variables: for the script.
+        environment_variables: for the script; the workspace seals their values.
         python: see `PythonSection`.
         docker: see `DockerSection`.
         tags: names and values.
@@ -41,7 +43,7 @@ class Environment(EnvironmentSources):
     def __init__(self, name: str, **_ignored: Any) -> None:
         self.name = name
         self.version: str | None = None
-        self.environment_variables: dict[str, str] = {}
+        self._variables: Mapping[str, str] = {}
         self.python = PythonSection()
         self.docker = DockerSection()
         self.tags: dict[str, str] = {}
@@ -56,7 +58,7 @@ class Environment(EnvironmentSources):
         """Return the environment that the workspace knows as `definition`."""
         made = cls(definition.name)
         made.version = None if definition.version is None else str(definition.version)
-        made.environment_variables = dict(definition.environment_variables)
+        made._variables = definition.environment_variables
         made.tags = dict(definition.tags)
         packages = CondaDependencies.create(
             pip_packages=definition.pip_requirements,
@@ -76,6 +78,22 @@ class Environment(EnvironmentSources):
             definition.docker_registry or None,
         )
         return made
+
+    @property
+    def environment_variables(self) -> dict[str, str]:
+        """Names and values, for the script; of a registered one they are opened by the key file.
+
+        Raises:
+            WebserviceException: they were registered, and the key file is missing or another one.
+        """
+        if not isinstance(self._variables, dict):
+            with told_as():  # only now: without the key file all the rest can be seen
+                self._variables = dict(self._variables)
+        return self._variables
+
+    @environment_variables.setter
+    def environment_variables(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
 
     def definition(self) -> EnvironmentDefinition:
         """Return this as the workspace knows it."""
@@ -207,7 +225,9 @@ class Environment(EnvironmentSources):
                     action="Choose another, or say overwrite=True.",
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            files.write_json(folder / _DEFINITION, self.definition().to_document())
+            document = self.definition().whole_document()
+            # It has the values of the variables, as `load_from_directory` gives them back.
+            write_private(folder / _DEFINITION, f"{json.dumps(document, indent=2)}\n".encode())
             self.python.conda_dependencies.save(folder)
             if self.docker.base_dockerfile:
                 files.write_text(folder / "BaseDockerfile", self.docker.base_dockerfile)
