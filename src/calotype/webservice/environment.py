@@ -256,6 +256,8 @@ class Environment(EnvironmentSources):
         source = Path(file_path)
         target = workspace.place.root / "wheels" / source.name
         with told_as():
+            if not source.is_file():
+                raise errors.UnreadableFile("expected a wheel", where=str(source), got="no file")
             if target.exists() and not exist_ok:
                 raise errors.AlreadyExists(
                     "expected a new wheel",
@@ -264,11 +266,6 @@ class Environment(EnvironmentSources):
                     action="Say exist_ok=True to use the one that is there.",
                 )
             if not target.exists():
-                try:
-                    with files.aside(target) as temporary:
-                        shutil.copyfile(source, temporary)
-                except FileNotFoundError as error:
-                    raise errors.UnreadableFile(
-                        "expected a wheel", where=str(source), got="no file"
-                    ) from error
+                with files.aside(target) as temporary:
+                    shutil.copyfile(source, temporary)
         return target.as_uri()
