@@ -50,7 +50,7 @@ def test_a_uri_is_never_broken(width: int) -> None:
     ),
     less=st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_word_is_broken(width: int, cells: list[list[str]], less: int) -> None:
     columns = [f"column {index}" for index in range(len(cells[0]))]
     console = Console(width=width, file=io.StringIO(), highlight=False)

@@ -32,8 +32,9 @@ from calotype.hosting.layout import Layout
 from calotype.hosting.observation import Observation
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.workspace.credentials import Credentials
+from calotype.workspace.machine import identity
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings, Target
-from calotype.workspace.services import Revision, Service, Version, machine, now, user
+from calotype.workspace.services import Revision, Service, Version, now, user
 from calotype.workspace.workspace import Workspace
 
 ECHO = "def init():\n    pass\n\n\ndef run(data):\n    return {'revision': 1, 'data': data}\n"
@@ -106,7 +107,7 @@ class Hosted:
             desired="running",
             state="Transitioning",
             error=None,
-            host=machine(),
+            host=identity(self.workspace.place),
             description="",
             tags={},
             properties={},
@@ -278,18 +279,23 @@ def ask(
 
 
 @contextlib.contextmanager
-def hosting(*, shares_database: bool = False) -> Generator[Hosted]:
+def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hosted]:
     """Make a workspace in a short folder; at the end nothing of it is left.
 
     Args:
-        shares_database: it lies elsewhere, as if other machines used it too.
+        database: where other machines may use it too.
+        joins: the workspace of another machine, to be used in place of one of its own.
     """
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="ct-"))
     before = os.environ.get(MARK)
     os.environ[MARK] = mark
-    database = f"sqlite:///{folder / 'shared.db'}" if shares_database else ""
-    workspace = Workspace.create("hosted", folder, database=database)
+    if joins is not None:
+        workspace = Workspace.join(joins.workspace.place.database, folder)
+        shutil.copy2(joins.workspace.place.key_file, workspace.place.key_file)
+    else:
+        artifacts = (folder / "artifacts").as_uri() if database else ""
+        workspace = Workspace.create("hosted", folder, database=database, artifacts=artifacts)
     hosted = Hosted(folder, workspace, mark)
     sockets = hosted.layout.sockets
     try:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
-from typing import Any
 
 import psutil
 import pytest
 from hosted import Hosted, is_listening
 
 from calotype import errors
+from calotype.hosting.observation import Observation
 from calotype.workspace.service_settings import RuntimeSettings
 
 AT_ONCE = 4
@@ -29,24 +30,14 @@ def run(data):
 """
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ({"memory_gb": 100_000}, "memory"),
-        ({"cpu_cores": 10_000}, "cores"),
-        ({"gpu_cores": 200}, "GPUs"),
-    ],
-)
-def test_more_than_the_machine_has_is_unschedulable(
-    hosted: Hosted, asked: dict[str, Any], told: str
-) -> None:
-    hosted.add("large", **asked)
+def test_more_than_the_machine_has_is_unschedulable(hosted: Hosted) -> None:
+    hosted.add("large", cpu_cores=10_000)
     seen = hosted.until_state("large", "Unschedulable")
     assert seen.error is not None
-    assert told in seen.error["message"]
+    assert "10000 cores" in seen.error["message"]
     assert seen.replicas == ()
     assert not is_listening(hosted.port("large"))
-    hosted.update("large", memory_gb=0.1, cpu_cores=0.1, gpu_cores=0)
+    hosted.update("large", cpu_cores=0.1)
     hosted.until_state("large", "Healthy")
 
 
@@ -76,15 +67,39 @@ def test_a_service_that_takes_too_much_memory_is_restarted(hosted: Hosted) -> No
     assert "memory_gb_limit" in hosted.layout.keeper_log.read_text()
 
 
-def test_more_replicas_than_the_machine_has_memory_for_are_unschedulable(hosted: Hosted) -> None:
-    memory_gb = round(psutil.virtual_memory().total / 1e9 / 4, 1)
-    hosted.add("many", target="cluster", num_replicas=200, memory_gb=memory_gb)
-    error = hosted.until_state("many", "Unschedulable").error
+def test_services_share_what_the_machine_has(hosted: Hosted) -> None:
+    most_gb = round(psutil.virtual_memory().total / 1e9 * 0.6, 1)
+    hosted.add("first", memory_gb=most_gb)
+    before = hosted.until_state("first", "Healthy")
+    hosted.add("second", memory_gb=most_gb)
+    error = hosted.until_state("second", "Unschedulable").error
     assert error is not None
-    assert f"200 replicas with {memory_gb:g} GB of memory each" in error["message"]
-    assert f"{memory_gb * 200:.4g} GB" in error["message"]
-    hosted.update("many", num_replicas=1, memory_gb=0.1)
-    hosted.until_state("many", "Healthy")
+    assert f"'first' ({most_gb:g})" in error["message"]
+    assert hosted.observe("first").replicas[0].pid == before.replicas[0].pid
+    number = hosted.update("first", memory_gb=0.3)  # beside the old one, which leaves afterwards
+    hosted.until("first", lambda seen: seen.versions["default"].serving_revision == number, "small")
+    assert hosted.until_state("second", "Healthy").error is None
+    hosted.update("first", memory_gb=most_gb)
+    seen = hosted.until("first", lambda seen: seen.error is not None, "it cannot grow again")
+    assert seen.state == "Healthy"
+    assert hosted.answers("first")
+    hosted.delete("second")
+    hosted.until("first", lambda seen: seen.versions["default"].serving_revision == 3, "it grows")
+
+
+def test_what_served_is_started_again_while_its_update_has_failed(hosted: Hosted) -> None:
+    hosted.add("echo")
+    hosted.until_state("echo", "Healthy")
+    hosted.update("echo", "def init():\n    raise ValueError('no')\n\n\ndef run(data):\n    pass\n")
+    hosted.until("echo", lambda seen: seen.error is not None, "the update has failed")
+    before = _ready_pids(hosted.observe("echo"))
+    os.kill(before[0], signal.SIGKILL)  # after a failure it is not started again at once
+    hosted.until("echo", lambda seen: _ready_pids(seen) not in ([], before), "another one is ready")
+    assert hosted.answers("echo")
+
+
+def _ready_pids(seen: Observation) -> list[int]:
+    return [one.pid for one in seen.replicas if one.state == "ready"]
 
 
 def test_no_more_than_a_few_replicas_start_at_a_time(hosted: Hosted) -> None:

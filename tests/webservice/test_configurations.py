@@ -139,7 +139,8 @@ def test_what_has_no_meaning_brings_a_warning(values: dict[str, Any]) -> None:
         instance(**values)
     told = str(warned[0].message)
     name = next(iter(values))
-    assert told.startswith(f"'{name}' changes nothing here. {UNSUPPORTED[name].why}")
+    assert told.startswith(f"'{name}'")
+    assert f"nothing here. {UNSUPPORTED[name].why}" in told
     assert warned[0].filename == __file__
 
 

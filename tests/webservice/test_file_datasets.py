@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import importlib
 import os
 import threading
 import zipfile
@@ -78,8 +79,7 @@ def archive(texts: Path) -> str:
     return str(place)
 
 
-@pytest.mark.parametrize("is_registered", [False, True])
-@pytest.mark.parametrize("is_copied", [False, True])
+@pytest.mark.parametrize("kept", ["not registered", "reference", "copy"])
 @pytest.mark.parametrize(
     ("source", "names"),
     [
@@ -95,14 +95,14 @@ def test_a_dataset_has_its_files_and_no_others(
     texts: Path,
     source: Callable[[Path], str],
     names: list[str],
-    is_copied: bool,
-    is_registered: bool,
+    kept: str,
 ) -> None:
     data = Dataset.File.from_files(source(texts))
-    Workspace.create("inside", texts).close()  # no part of them
+    if names == NAMES:
+        Workspace.create("inside", texts).close()  # no part of them
     (texts.parent / "beside.txt").write_text("not mine")
-    if is_registered:
-        data = data.register(ws, "data", copy=is_copied)
+    if kept != "not registered":
+        data = data.register(ws, "data", copy=kept == "copy")
     assert sorted(data.to_path()) == names
     mounted = data.mount()
     mounted.start()
@@ -168,9 +168,9 @@ def test_a_dataset_of_the_web(url: str, tmp_path: Path, texts: Path) -> None:
         Dataset.File.from_files(f"{url}/none").to_path()
 
 
-def test_a_profile_takes_what_is_not_registered(texts: Path) -> None:
+def test_a_profile_takes_what_is_not_registered(ws: Workspace, texts: Path) -> None:
     (texts / "1.txt").write_text('{"data": 1}\n{"data": 2}\n')
-    assert len(bodies_of(Dataset.File.from_files(texts / "1.txt"))) == 2
+    assert len(bodies_of(Dataset.File.from_files(texts / "1.txt"), ws)) == 2
 
 
 def test_all_versions_go_at_once(ws: Workspace, texts: Path) -> None:
@@ -193,6 +193,9 @@ def test_what_datasets_do_no_more_is_told(texts: Path) -> None:
             with pytest.raises(WebserviceException, match=f"no '{entry.name}'") as raised:
                 getattr(owner, entry.name.removeprefix("Dataset."))("anything", at="all")
             assert (raised.value.number, raised.value.action) == (2006, entry.instead)
+    for owner in (Dataset, data):
+        with pytest.raises(AttributeError, match="'Dataset' has no attribute 'as_monut'"):
+            getattr(owner, "as_monut")  # noqa: B009 - a name that is unknown to a type checker
     for use in (
         lambda: data.partition_keys,
         lambda: Dataset.File.upload_directory(src_dir=".", target="x"),
@@ -204,6 +207,19 @@ def test_what_datasets_do_no_more_is_told(texts: Path) -> None:
         Dataset.File.from_files(texts / "1.txt", is_file=True)
     with pytest.raises(TypeError, match="overwrit"):
         data.download(overwrit=True)  # pyright: ignore[reportCallIssue]
+
+
+def test_old_names_of_the_classes(texts: Path) -> None:
+    from calotype.azureml.data import FileDataset, TabularDataset
+    from calotype.azureml.data.dataset_factory import FileDatasetFactory
+    from calotype.azureml.data.file_dataset import FileDataset as Same
+
+    assert isinstance(FileDatasetFactory.from_files(texts), FileDataset)
+    assert FileDataset is Same is Dataset
+    data_path = importlib.import_module("calotype.azureml.data.datapath").DataPath
+    for absent in (TabularDataset, data_path):
+        with pytest.raises(WebserviceException, match=r"azureml\.data"):
+            absent("x")
 
 
 def test_a_folder_with_brackets_is_a_folder(

@@ -25,6 +25,7 @@ from calotype.azureml.core import ComputeInstance, Datastore, Experiment, Image,
 from calotype.azureml.core import ScriptRunConfig, Model
 from calotype.azureml.core.compute import AmlCompute, AksCompute
 from calotype.azureml.core.datastore import Datastore
+from calotype.azureml.core.environment import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
 from calotype.azureml.core.experiment import Experiment
 from calotype.azureml.core.image import ContainerImage, Image
 from calotype.azureml.core.model import ModelPackage

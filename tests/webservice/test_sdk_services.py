@@ -21,6 +21,7 @@ from calotype.azureml.core.webservice import (
 )
 from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
 from calotype.hosting import keeping
+from calotype.webservice.unsupported import NoMeaningHere
 
 ANSWERS = "def init(): pass\ndef run(data): return {!r}\n"
 RAISES = "def init():\n    raise LookupError('no such weights')\ndef run(data): return 1\n"
@@ -94,7 +95,17 @@ def test_documents_have_exactly_the_documented_keys(
     document = cluster.serialize()
     assert set(document) == COMMON | OF_CLUSTER
     assert document["environmentDetails"]["environment_variables"] == {"WORD": "********"}
-    assert type(Webservice.deserialize(cluster.workspace, document)) is AksWebservice
+    assert document["computeName"] == "any"  # as its target was called
+    for kind in (Webservice, AksWebservice):
+        assert type(kind.deserialize(cluster.workspace, document)) is AksWebservice
+    with pytest.raises(WebserviceException, match="InstanceWebservice"):
+        AksWebservice.deserialize(instance.workspace, instance.serialize())
+
+
+@pytest.mark.parametrize("num_lines", [0, -3])
+def test_no_lines_are_no_log(instance: Webservice, num_lines: int) -> None:
+    with pytest.raises(WebserviceException, match="1 or more"):
+        instance.get_logs(num_lines)
 
 
 def test_an_update_that_fails_leaves_what_runs(place: _Place, instance: Webservice) -> None:
@@ -134,6 +145,28 @@ def test_updates_keep_address_and_keys(place: _Place, cluster: Webservice) -> No
         cluster.update()
     with pytest.raises(WebserviceException, match="'image'"):
         cluster.update(image="x")
+    with pytest.raises(WebserviceException, match="autoscale_enabled=True"):
+        cluster.update(autoscale_max_replicas=3)
+
+
+def test_an_update_does_all_that_it_is_told_or_says_what_not(
+    instance: Webservice, cluster: Webservice
+) -> None:
+    with pytest.raises(WebserviceException, match=r"Got primary_key\. .*regen_key"):
+        cluster.update(primary_key="abcdefghijkl", description="lost")
+    with pytest.raises(TypeError, match="namspace"):
+        cluster.update(namspace="mine")
+    for service, named in (
+        (cluster, {"namespace": "mine", "blobfuse_enabled": True}),
+        (instance, {"location": "west"}),
+        (instance, {"vnet_name": "a", "subnet_name": "b", "dns_name_label": "c"}),
+    ):
+        before = service.record()
+        with pytest.warns(NoMeaningHere, match="nothing here") as warned:
+            service.update(**named)
+        assert {one.filename for one in warned} == {__file__}
+        assert all(f"'{name}'" in "".join(str(one.message) for one in warned) for name in named)
+        assert service.record() == before
 
 
 def test_settings_are_there_as_attributes(instance: Webservice, cluster: Webservice) -> None:
@@ -170,13 +203,28 @@ def test_a_service_that_is_starting_says_so(place: _Place) -> None:
     service = Model.deploy(ws, "slow", [], inference(folder, slow), configuration)
     with pytest.raises(WebserviceException, match=r"starting.* wait_for_deployment\(\)"):
         service.run("{}")
+    with pytest.raises(WebserviceException, match="autoscale_enabled=False"):
+        service.update(num_replicas=2)
+    with pytest.raises(WebserviceException, match="autoscale_min_replicas 11 is more than"):
+        service.update(autoscale_min_replicas=11)
+    service.update(autoscale_enabled=False, num_replicas=2)
+    with pytest.raises(WebserviceException, match="autoscale_enabled=True"):
+        service.update(autoscale_max_replicas=1)
     service.delete()
 
 
 def test_tags_change_and_properties_stay(instance: Webservice) -> None:
     instance.add_tags({"x": "1", "y": "2"})
     instance.remove_tags(["x"])
-    assert instance.tags == {"kind": "aci", "y": "2"}
+    instance.add_tags({"z": 3})  # pyright: ignore[reportArgumentType] - becomes text
+    assert instance.tags == {"kind": "aci", "y": "2", "z": "3"}
+    assert [one.name for one in Webservice.list(instance.workspace, tags=[["z", 3]])] == [  # pyright: ignore[reportArgumentType]
+        instance.name
+    ]
+    with pytest.raises(WebserviceException, match="names with their values"):
+        instance.add_tags(["x"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(WebserviceException, match="a key, or a key with its value"):
+        Webservice.list(instance.workspace, tags=[3])  # pyright: ignore[reportArgumentType]
     instance.add_properties({"p": "1"})
     with pytest.raises(WebserviceException, match="added only"):
         instance.add_properties({"p": "2"})

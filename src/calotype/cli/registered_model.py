@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype import errors
 from calotype.cli.completion import complete_models
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
@@ -198,6 +199,10 @@ def update(
 ) -> None:
     """Change what is said about a model; its files never change."""
     found = _find(model, name)
+    if not (add_tag or remove_tag or add_property) and description is None:
+        raise errors.EmptyInput(
+            "expected something to change", where=f"update of model '{found.id}'", got="nothing"
+        )
     changed = current_workspace().models.update(
         found,
         add_tags=add_tag,

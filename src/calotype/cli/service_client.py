@@ -112,12 +112,13 @@ def _reached(uri: str | None, name: str | None) -> _Reached:
 
     workspace = current_workspace()
     management = Management(workspace)
-    found = management.observe(name).scoring_uri
+    seen = management.observe(name)
+    found = seen.scoring_uri
     if not found:
         raise errors.OperationFailed(
             "expected a service with a scoring URI",
             where=f"service '{name}'",
-            got="none",
+            got=(seen.error or {}).get("message") or "none",
             action="`calotype up` starts the services of the workspace.",
         )
     service = workspace.services.get(name)

@@ -81,6 +81,7 @@ def update(
     service = workspace.services.get(name)
     values = given(options)
     said, words = _said(deployment_file, values)
+    check_replicas(said, service, version, words)
     inference = inference_of(
         terminal,
         workspace,
@@ -98,7 +99,8 @@ def update(
         inference=inference,
         runtime=runtime_values(said, words) or None,
         access=access_values(service, said) or None,
-        tags=_tags(service, said, tag, remove_tag),
+        add_tags=pairs(tag, option="--tag") or said.get("tags"),
+        remove_tags=_removed(service, remove_tag),
         properties=pairs(property_, option="--property") or said.get("properties"),
         description=description if description is not None else said.get("description"),
     )
@@ -150,6 +152,28 @@ def runtime_values(said: dict[str, Any], words: Words = FLAGS) -> dict[str, Any]
     return values
 
 
+def check_replicas(
+    said: dict[str, Any], service: Service, version: str | None, words: Words = FLAGS
+) -> None:
+    """Refuse a number of replicas while that follows the load, and the other way round.
+
+    Raises:
+        UnparsableValue: so it is.
+    """
+    from calotype.hosting.management.shares import default_of
+    from calotype.webservice.configuration_checks import autoscale_kept
+    from calotype.webservice.parameter_wording import as_written
+
+    if service.target != "cluster":
+        return
+    changed = service.version(version) if version else default_of(service)
+    if problems := list(autoscale_kept(said, changed.wanted.runtime)):
+        raise errors.UnparsableValue(
+            "expected settings without faults",
+            got="; ".join(as_written(problem, words) for problem in problems),
+        )
+
+
 def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:
     """Return the access settings that values of the SDK's parameters change."""
     from calotype.webservice.deployment_parameters import access_of
@@ -168,18 +192,12 @@ def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _tags(
-    service: Service, said: dict[str, Any], added: tuple[str, ...], removed: tuple[str, ...]
-) -> dict[str, str] | None:
-    new = pairs(added, option="--tag") or said.get("tags")
-    for name in removed:
+def _removed(service: Service, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
         if name not in service.tags:
             hint = errors.suggest(name, service.tags)
             raise click.UsageError(f"The service has no tag '{name}'. {hint}".rstrip())
-    if not new and not removed:
-        return None
-    kept = {name: value for name, value in service.tags.items() if name not in removed}
-    return {**kept, **(new or {})}
+    return names
 
 
 @command(

@@ -47,9 +47,11 @@ def metrics(
     from calotype import files
     from calotype.hosting import history
     from calotype.hosting.layout import Layout
+    from calotype.workspace.machine import require_here
 
     workspace = current_workspace()
     service = workspace.services.get(name)
+    require_here(workspace.place, service.host, what=f"service '{name}'")
     until = datetime.now(UTC)
     since = until - timedelta(hours=hours)
     folder = Layout.of(workspace.place).history(name)

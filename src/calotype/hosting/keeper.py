@@ -21,21 +21,21 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.hosting import control, locks
+from calotype.hosting.heartbeat import beat
 from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_load import KeptLoad
 from calotype.hosting.kept_service import KeptService
+from calotype.hosting.kept_services import KeptServices
 from calotype.hosting.launching import start_keeper
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
+from calotype.hosting.observing import observation_of
 from calotype.hosting.standby import LOCK_DESCRIPTOR
-from calotype.workspace.machine import is_here
-from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
-_SEARCH_EVERY_S: Final = 5.0
 _ROTATE_EVERY_S: Final = 20.0
 _LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
@@ -53,16 +53,13 @@ class Keeper:
         self._workspace = workspace
         self._layout = Layout.of(workspace.place)
         self._lock = lock
-        self._services: dict[str, KeptService] = {}
-        self._door = KeptDoor(workspace, self._layout, self._services, self._ring)
-        self._load = KeptLoad(workspace, self._layout, self._services, self.refresh)
-        self._seen: object = None
+        by_name: dict[str, KeptService] = {}
+        self._door = KeptDoor(workspace, self._layout, by_name, self._ring)
+        self._services = KeptServices(workspace, self._layout, self._door, by_name)
+        self._load = KeptLoad(workspace, self._layout, by_name, self._services.refresh)
         self._rotated_s = time.monotonic()
-        self._searched_s = 0.0
-        self._is_up: bool | None = None
         self._idle_since_s = time.monotonic()
         self._commands: asyncio.Server | None = None
-        self._refreshing = asyncio.Lock()
         self._told = asyncio.Event()
         self._bell = asyncio.Event()
 
@@ -77,6 +74,7 @@ class Keeper:
             loop.add_signal_handler(number, self._told.set)
         with contextlib.suppress(Exception):  # a database that fails is told at the first look
             await self._door.learn()
+        beating = loop.create_task(beat(self._workspace))
         self._commands = await self._listen()
         logger.info("keeper %d begins", os.getpid())
         try:
@@ -92,6 +90,7 @@ class Keeper:
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await self._bell.wait()
         finally:
+            beating.cancel()
             self._commands.close()
             await self._close()
         logger.info("keeper %d ends", os.getpid())
@@ -109,16 +108,13 @@ class Keeper:
     async def _look(self) -> None:
         if not self._workspace.place.is_made:
             logger.warning("the workspace has gone")
-            for kept in self._services.values():
-                kept.record = None
-                kept.wake()
-            self._is_up = False
+            self._services.wind_up()
             await self._door.keep(is_up=False)
             return
         await self._keep_socket()
-        await self.refresh()
-        await self._search()
-        await self._door.keep(is_up=self._is_up)
+        await self._services.refresh()
+        await self._services.search()
+        await self._door.keep(is_up=self._services.is_up)
         await self._keep_standby()
         await self._load.look()
         if time.monotonic() - self._rotated_s > _ROTATE_EVERY_S:
@@ -126,87 +122,21 @@ class Keeper:
             for log in (self._layout.keeper_log, self._layout.front_door_log):
                 await asyncio.to_thread(RotatingLog(log).rotate)
 
-    async def refresh(self, *, anew: bool = False) -> None:
-        """Read the records, if they have changed."""
-        async with self._refreshing:
-            found = await asyncio.to_thread(self._changed_records, anew)
-            if found is None:
-                return
-            is_up, records = found
-            self._is_up = is_up
-            for record in records:
-                self._take(record)
-            for name in self._services.keys() - {record.name for record in records}:
-                if self._services[name].record is not None:
-                    self._services[name].record = None
-                    self._services[name].wake()
-
-    def _changed_records(self, anew: bool) -> tuple[bool | None, list[Service]] | None:
-        seen = self._workspace.services.fingerprint(), self._workspace.fact("is_up")
-        if seen == self._seen and not anew:
-            return None
-        place = self._workspace.place
-        records = [
-            one
-            for one in self._workspace.services.list()
-            if one.target != "batch" and is_here(place, one.host)
-        ]
-        self._seen = seen
-        return seen[1], records
-
-    async def _search(self, *, anew: bool = False) -> None:
-        """Wind up what runs without a record: of services that were deleted while nobody looked."""
-        now_s = time.monotonic()
-        if self._searched_s and now_s - self._searched_s < _SEARCH_EVERY_S and not anew:
-            return
-        self._searched_s = now_s
-        for name in await asyncio.to_thread(_running_services, self._layout):
-            if name not in self._services:
-                logger.warning("service %s runs and has no record", name)
-                self._services[name] = KeptService(
-                    self._workspace, self._layout, name, None, self._door
-                )
-
-    def _take(self, record: Service) -> None:
-        kept = self._services.get(record.name)
-        if kept is not None and (kept.is_over or _is_another(kept, record)):
-            if not kept.is_over:  # deleted and made anew before we looked
-                kept.record = None
-                kept.wake()
-                return
-            kept = None
-        if kept is None:
-            kept = KeptService(self._workspace, self._layout, record.name, record, self._door)
-            self._services[record.name] = kept
-        if kept.record != record or kept.is_wanted != (self._is_up is not False):
-            kept.record = record
-            kept.is_wanted = self._is_up is not False
-            kept.wake()
-
     def _is_at_its_end(self) -> bool:
-        over = [name for name, kept in self._services.items() if kept.is_over]
-        for name in over:
-            del self._services[name]
-        if over:
-            self._seen = None
+        self._services.forget_over()
+        is_up = self._services.is_up
         now_s = time.monotonic()
-        if self._is_up or any(self._is_needed(kept) for kept in self._services.values()):
+        if is_up or self._services.is_needed:
             self._idle_since_s = now_s
-        return now_s - self._idle_since_s > (0 if self._is_up is False else _LINGERS_S)
-
-    def _is_needed(self, kept: KeptService) -> bool:
-        record = kept.record
-        is_wanted = kept.is_wanted and record is not None and record.desired == "running"
-        return is_wanted or not kept.is_idle or (record is None and not kept.is_over)
+        return now_s - self._idle_since_s > (0 if is_up is False else _LINGERS_S)
 
     async def _keep_standby(self) -> None:
         if not locks.is_held(self._layout.standby_lock):
             await asyncio.to_thread(start_keeper, self._workspace.place.root)
 
     async def _close(self) -> None:
-        for kept in self._services.values():
-            await kept.close()
-        if not any(not kept.is_idle for kept in self._services.values()):
+        await self._services.close()
+        if self._services.is_idle:
             await self._door.stop()
             _end_standby(self._layout)
             # Nobody is left who could have a socket there.
@@ -231,25 +161,26 @@ class Keeper:
 
     async def _answer_changed(self, command: dict[str, Any]) -> dict[str, Any]:
         self._idle_since_s = time.monotonic()
-        await self.refresh(anew=True)
+        await self._services.refresh(anew=True)
         self._bell.set()
         name = str(command.get("service", ""))
-        if name not in self._services:
-            await self._search(anew=True)
-        kept = self._services.get(name)
+        if name not in self._services.by_name:
+            await self._services.search(anew=True)
+        kept = self._services.by_name.get(name)
         if kept is not None:
-            await kept.settle()
+            await kept.rounds.settle()
         return {}
 
     async def _answer_state(self, command: dict[str, Any]) -> dict[str, Any]:
-        await self.refresh()
-        kept = self._services.get(str(command["service"]))
-        found = kept.observation() if kept is not None else None
+        await self._services.refresh()
+        kept = self._services.by_name.get(str(command["service"]))
+        found = observation_of(kept, self._door.uris) if kept is not None else None
         return {"observation": found.to_document() if found is not None else None}
 
     async def _answer_status(self, _command: dict[str, Any]) -> dict[str, Any]:
-        await self.refresh()
-        found = {name: kept.observation() for name, kept in self._services.items()}
+        await self._services.refresh()
+        kept = self._services.by_name
+        found = {name: observation_of(one, self._door.uris) for name, one in kept.items()}
         return {
             "pid": os.getpid(),
             "standby": locks.facts(self._layout.standby_lock).get("pid"),
@@ -258,7 +189,7 @@ class Keeper:
         }
 
     async def _answer_reload(self, command: dict[str, Any]) -> dict[str, Any]:
-        kept = self._services.get(str(command["service"]))
+        kept = self._services.by_name.get(str(command["service"]))
         if kept is None:
             raise errors.NotFound(
                 f"expected a service '{command['service']}'", where="this workspace", got="none"
@@ -267,39 +198,25 @@ class Keeper:
         return {}
 
     async def _answer_up(self, command: dict[str, Any]) -> dict[str, Any]:
-        await self.refresh(anew=True)
+        await self._services.refresh(anew=True)
         if command.get("is_moved"):
             await self._door.move()
-        for kept in self._services.values():
+        for kept in self._services.by_name.values():
             kept.forgive()
-        await self._door.keep(is_up=self._is_up)
+        await self._door.keep(is_up=self._services.is_up)
         self._bell.set()
         await self._door.wait_ready()
         return {}
 
     async def _answer_down(self, _command: dict[str, Any]) -> dict[str, Any]:
-        await self.refresh(anew=True)
+        await self._services.refresh(anew=True)
         self._bell.set()
         deadline_s = time.monotonic() + _ENDS_WITHIN_S
-        while time.monotonic() < deadline_s:
-            if all(kept.is_idle for kept in self._services.values()):
-                break
+        while time.monotonic() < deadline_s and not self._services.is_idle:
             await asyncio.sleep(0.05)
         await self._door.stop()
         self._bell.set()
         return {"pid": os.getpid()}
-
-
-def _running_services(layout: Layout) -> set[str]:
-    """Return the names of the services of which a replica lives."""
-    found = layout.run.glob("services/*/replicas/*.lock")
-    return {path.parent.parent.name for path in found if locks.is_held(path)}
-
-
-def _is_another(kept: KeptService, record: Service) -> bool:
-    """Whether a record is of a new service, which got the name of one that was deleted."""
-    known = kept.record
-    return known is None or (known.created_at, known.target) != (record.created_at, record.target)
 
 
 def _end_standby(layout: Layout) -> None:

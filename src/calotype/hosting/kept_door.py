@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
-from calotype.hosting import control, locks, processes
-from calotype.hosting.launching import environment
+from calotype.hosting import control
+from calotype.hosting.door_process import DoorProcess
 from calotype.hosting.layout import Layout
-from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.plan_making import token_keys
 from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
 from calotype.hosting.uris import Uris, door_uris
@@ -34,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 FACT: Final = "front_door"
 FIRST_PORT: Final = 8780
-_DELAYS_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
-_LEAVES_WITHIN_S: Final = 40.0
 _READY_WITHIN_S: Final = 20.0
 _CONFIRMS_WITHIN_S: Final = 10.0
 EVERYTHING: Final = frozenset({"*"})
@@ -68,17 +59,13 @@ class KeptDoor:
         self._services = services
         self._written: Routes | None = None
         self._facts: dict[str, Any] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
-        self._started_s = 0.0
+        self._process = DoorProcess(workspace.place.root, layout, self._ended)
         self._is_wanted: bool | None = None  # not looked at yet
         self._decided = asyncio.Event()
         self._inherited: Mapping[str, ServiceRoute] = {}
         self._unlinked: set[str] = set()
         self._changed = changed
-        self._watch: processes.Watch | None = None
         self.is_ready = False
-        self._listener: socket.socket | None = None
         self._keeping = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self.uris = Uris()
@@ -94,18 +81,18 @@ class KeptDoor:
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
         self._decided.set()
         if not self._is_wanted:
-            if self.is_running:
+            if self._process.is_running:
                 await self.stop()
             return
-        if not self.is_running:
+        if not self._process.is_running:
             await self._start()
-        elif self._watch is None:
+        elif not self._process.is_watched:
             await self._adopt()
         self._look()
 
     def _inherit(self) -> None:
         """Keep what another keeper wrote, for the versions that have not been looked at yet."""
-        if self.is_running:
+        if self._process.is_running:
             with contextlib.suppress(
                 errors.CalotypeError, OSError, ValueError, TypeError, KeyError
             ):
@@ -113,96 +100,36 @@ class KeptDoor:
 
     async def _adopt(self) -> None:
         """Take over one that another keeper started."""
-        pid = locks.facts(self._layout.front_door_lock).get("pid")
+        pid = self._process.facts.get("pid")
         if isinstance(pid, int):
             await self._choose_address()
-            await self._fetch_listener()
-            self._watch = processes.Watch(pid, self._ended)
+            await self._process.adopt(pid)
             await self.publish(anew=True)
 
     def _ended(self) -> None:
-        self._watch = None
-        self._process = None
         self._look()
         self._changed()
 
     def _look(self) -> None:
         """Tell the services when callers begin or cease to reach it."""
-        facts = locks.facts(self._layout.front_door_lock) if self.is_running else {}
-        is_ready = facts.get("state") == "ready"
+        is_ready = self._process.facts.get("state") == "ready"
         if is_ready != self.is_ready:
             self.is_ready = is_ready
             for kept in self._services.values():
-                kept.wake()
+                kept.rounds.wake()
 
     def _has_cluster(self) -> bool:
         return any(
-            kept.target == "cluster" and kept.record is not None for kept in self._services.values()
+            kept.target == "cluster" and kept.record.now is not None
+            for kept in self._services.values()
         )
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it lives."""
-        return locks.is_held(self._layout.front_door_lock)
-
     async def _start(self) -> None:
-        now_s = time.monotonic()
-        delay_s = _DELAYS_S[min(self._starts, len(_DELAYS_S) - 1)]
-        if self._process is not None or now_s - self._started_s < delay_s:
-            return
-        if importlib.util.find_spec("calotype.hosting.front_door") is None:
-            return
-        self._starts = 0 if now_s - self._started_s > 60 else self._starts + 1
-        self._started_s = now_s
-        await self._choose_address()
-        await self.publish(anew=True)
-        self._listen()
-        self._process = await asyncio.to_thread(self._spawn)
-        self._watch = processes.Watch(self._process.pid, self._ended, self._process)
-        logger.info("front door %d at %s", self._process.pid, self.uris.base)
-        self._waiting = asyncio.get_running_loop().create_task(self.wait_ready())
-
-    def _listen(self) -> None:
-        """Hold the listening socket, so that callers wait while one door follows another."""
-        if self._listener is None:
-            try:
-                self._listener = listen(self._facts["host"], self._facts["port"])
-            except errors.CannotListen as error:  # the door tries it too, and says why not
-                logger.warning("front door: %s", error)
-
-    async def _fetch_listener(self) -> None:
-        """Hold the socket of a door that runs, in place of the one that we have."""
-        self._let_go()
-        fetch = control.fetch_descriptors
-        with contextlib.suppress(control.NobodyThere, OSError):
-            socket_ = self._layout.front_door_socket
-            for descriptor in await asyncio.to_thread(fetch, socket_, "listener", timeout_s=2):
-                self._listener = socket.socket(fileno=descriptor)
-
-    def _let_go(self) -> None:
-        if self._listener is not None:
-            self._listener.close()  # callers would wait for ever
-            self._listener = None
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with open(RotatingLog(self._layout.front_door_log).open(), "r+b", buffering=0) as log:
-            return subprocess.Popen(  # noqa: S603 - our own program
-                [
-                    sys.executable,
-                    "-m",
-                    "calotype.hosting.front_door",
-                    str(self._workspace.place.root),
-                    "--listener",
-                    str(self._listener.fileno() if self._listener is not None else -1),
-                ],
-                pass_fds=[self._listener.fileno()] if self._listener is not None else [],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-                cwd=self._layout.run,
-                start_new_session=True,
-            )
+        if self._process.is_due:
+            await self._choose_address()
+            await self.publish(anew=True)
+            await self._process.start(self._facts["host"], self._facts["port"])
+            self._waiting = asyncio.get_running_loop().create_task(self.wait_ready())
 
     async def learn(self) -> None:
         """Know where it is before anybody asks, if that has been chosen."""
@@ -233,43 +160,24 @@ class KeptDoor:
         """Let it listen where the workspace's fact says now."""
         await self._choose_address()
         await self.publish()
-        if self.is_running:
-            await self._fetch_listener()
+        if self._process.is_running:
+            await self._process.fetch_listener()
         else:
-            self._let_go()
+            self._process.let_go()
 
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
-        self._let_go()
-        process = self._process  # it may have no lock yet
-        if not self._is_alive():
-            return
-        facts = locks.facts(self._layout.front_door_lock) if self.is_running else {}
-        pid = facts.get("pid") or (process.pid if process is not None else 0)
-        if not pid:
-            return
-        _signal(pid, signal.SIGTERM)
-        deadline_s = time.monotonic() + _LEAVES_WITHIN_S
-        while self._is_alive() and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.05)
-        if self._is_alive():
-            _signal(pid, signal.SIGKILL)
+        await self._process.stop()
         self._look()
-        for path in (self._layout.front_door_lock, self._layout.front_door_socket):
-            path.unlink(missing_ok=True)
 
     async def wait_ready(self) -> None:
         """Wait until it accepts connections, or has had time enough."""
         deadline_s = time.monotonic() + _READY_WITHIN_S
         while self._is_wanted and time.monotonic() < deadline_s:
-            facts = locks.facts(self._layout.front_door_lock)
-            if self.is_running and facts.get("state") == "ready":
-                self._look()
+            self._look()
+            if self.is_ready:
                 return
             await asyncio.sleep(0.03)
-
-    def _is_alive(self) -> bool:
-        return self.is_running or self._process is not None
 
     # What it passes on
 
@@ -301,7 +209,7 @@ class KeptDoor:
             )
         except control.NobodyThere:
             # One that is still to take its lock reads the routes afterwards.
-            return set(EVERYTHING) if self.is_running else set()
+            return set(EVERYTHING) if self._process.is_running else set()
         except errors.CalotypeError as error:
             logger.warning("the front door does not take the new routes: %s", error)
             return set(EVERYTHING)
@@ -312,7 +220,7 @@ class KeptDoor:
         services = {
             name: _route(kept, self._inherited.get(name))
             for name, kept in self._services.items()
-            if kept.record
+            if kept.record.now
         }
         return Routes(
             host=facts["host"],
@@ -325,14 +233,13 @@ class KeptDoor:
 
     def status(self) -> dict[str, Any] | None:
         """Return where it is; None when it does not run."""
-        if not self.is_running:
+        if not self._process.is_running:
             return None
-        pid = locks.facts(self._layout.front_door_lock).get("pid")
-        return {"pid": pid, "uri": self.uris.base}
+        return {"pid": self._process.facts.get("pid"), "uri": self.uris.base}
 
 
 def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | None:
-    record = kept.record
+    record = kept.record.now
     if record is None or record.desired == "stopped" or not kept.is_wanted:
         return None
     versions: dict[str, VersionRoute] = {}
@@ -343,14 +250,11 @@ def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | 
                 versions[version.name] = inherited.versions[version.name]
             continue
         ready = {one.name: one.wire for one in found.replicas if _is_reached(one, found.serving)}
-        number = found.serving[0] if found.serving else version.wanted_revision
-        runtime = version.revision(number).runtime
         versions[version.name] = VersionRoute(
             ready,
             traffic_percent=version.traffic_percent,
             mirror_percent=version.mirror_percent,
             is_default=version.is_default,
-            concurrent_requests=runtime.workers * runtime.replica_max_concurrent_requests,
         )
     runtime = record.versions[0].wanted.runtime if record.versions else None
     keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
@@ -367,8 +271,3 @@ def _free_port(host: str) -> int:
         with contextlib.suppress(errors.CannotListen), listen(host, port) as listener:
             return int(listener.getsockname()[1])
     raise errors.CannotListen("expected an address of this machine", where=host, got="another")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

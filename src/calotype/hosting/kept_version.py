@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from calotype import errors
-from calotype.hosting import capacity, processes
 from calotype.hosting.kept_door import EVERYTHING
 from calotype.hosting.kept_replica import KeptReplica, Key, fault
-from calotype.hosting.plan_making import front_of, plan_of
-from calotype.hosting.unpacking import Unpacked, listing, unpack
+from calotype.hosting.replica_starts import ReplicaStarts
+from calotype.hosting.replica_watch import ReplicaWatch
 
 if TYPE_CHECKING:
+    from calotype.hosting.capacity import Place
     from calotype.hosting.kept_service import KeptService
     from calotype.workspace.service_settings import RuntimeSettings
-    from calotype.workspace.services import Fault, Revision, State, Version
+    from calotype.workspace.services import Fault, State, Version
 
 logger = logging.getLogger(__name__)
 
 _SETTLED_S: Final = 10.0  # who served that long did not die of its start
 _STARTS_AT_ONCE: Final = 4  # each takes a core for a while
 _TRIES: Final = 3  # of a revision that has never served
-_LOOK_EVERY_S: Final = 2.0
-_WEIGH_EVERY_S: Final = 1.0
 _LEAVES_WITHIN_S: Final = 30.0
 
 
@@ -53,19 +48,17 @@ class KeptVersion:
         self.serving: Key | None = None
         self.is_known = False
         self._service = service
-        self._unpacked: dict[int, Unpacked] = {}
-        self._unpacking = asyncio.Lock()
+        self._starts = ReplicaStarts(service, name)
+        self._watch = ReplicaWatch(self._later)
         self._wanted = 0
         self._failed: Fault | None = None  # why the wanted revision cannot be
         self._trouble: Fault | None = None  # why something is not as it should be now
         self._closed: Fault | None = None  # why callers do not reach what is ready
         self._was_reached = False
-        self._shortage = ""
+        self._shortage: Fault | None = None  # why the machine or the port leaves no room for it
         self._failures = 0
         self._next_try_s = 0.0
-        self._weighed_s = 0.0
         self._leave_by_s = 0.0
-        self._pulse_s = 1.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # What there should be
@@ -76,10 +69,9 @@ class KeptVersion:
         self._bury(version)
         wanted = (version.wanted_revision, self._service.shape)
         count = self._count(version.wanted.runtime)
-        self._shortage = capacity.shortage(version.wanted.runtime, self._least(version))
-        trouble = self._shortage or self._service.trouble
+        self._shortage = self._short()
         old = self.serving
-        if self._failed is None and not trouble:
+        if self._failed is None and self._shortage is None:
             if await self._bring(wanted, count):
                 await self._switch(wanted, version)
                 old = None
@@ -90,7 +82,7 @@ class KeptVersion:
             if old[1] == self._service.shape:
                 await self._bring(old, self._count(kept))
         self._leave_strays(wanted)
-        self._watch(version)
+        self._watch.look(version, self.replicas)
 
     def _leave_strays(self, wanted: Key) -> None:
         """End what is neither wanted nor serving, such as what another keeper had begun.
@@ -118,13 +110,6 @@ class KeptVersion:
             self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
         self.is_known = True
 
-    def _least(self, version: Version) -> int:
-        """Return how many replicas the wanted revision cannot do without."""
-        runtime = version.wanted.runtime
-        if self._service.target != "cluster":
-            return 1
-        return runtime.num_replicas or runtime.autoscale_min_replicas
-
     def _count(self, runtime: RuntimeSettings) -> int:
         if self._service.target != "cluster":
             return 1
@@ -133,7 +118,7 @@ class KeptVersion:
         if not self.scale:  # as many as another keeper had found right
             self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
-        most = min(most, capacity.most_replicas(runtime))
+        most = min(most, self._place.most_replicas(runtime))
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
 
@@ -144,7 +129,9 @@ class KeptVersion:
         if len(live) < count and time.monotonic() >= self._next_try_s:
             starting = len(live) - len(ready)
             for _ in range(min(count - len(live), _STARTS_AT_ONCE - starting)):
-                self._begin(key)
+                one = self._starts.new(key)
+                self.replicas.append(one)
+                self._later(self._starts.launch(one))
         elif len(live) > count:
             spare = sorted(live, key=lambda one: (one.phase == "ready", one.in_flight))
             self._retire(spare[: len(live) - count], is_replaced=True)
@@ -161,7 +148,7 @@ class KeptVersion:
         if self.serving != key or version.serving_revision != key[0]:
             self.serving = key
             logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
-            await self._service.write_version(self.name, serving_revision=key[0])
+            await self._service.record.tell_serving(self.name, key[0])
         others = [one for one in self.replicas if one.key != key and one.is_live]
         if not others:
             self._leave_by_s = 0.0
@@ -186,69 +173,9 @@ class KeptVersion:
         """Try anew what failed."""
         self._wanted = 0
 
-    # Beginnings
-
-    def _begin(self, key: Key) -> None:
-        name = f"{self._service.name[:16]}-{secrets.token_hex(4)}"
-        service = self._service
-        one = KeptReplica(name, self.name, key, service.layout, service.name, service.wake)
-        self.replicas.append(one)
-        self._later(self._launch(one))
-
-    async def _launch(self, one: KeptReplica) -> None:
-        service = self._service
-        record = service.record
-        assert record is not None
-        try:
-            revision = record.version(self.name).revision(one.key[0])
-            unpacked = await self._files(revision)
-            if one.phase != "starting":
-                return
-            port, listener = service.listener
-            plan = plan_of(
-                record, self.name, revision, unpacked, layout=service.layout, replica=one.name,
-                front=front_of(
-                    record, revision, service.credentials(), port=port,
-                    other_token_keys=service.other_token_keys,
-                ),
-                listener=listener,
-            )  # fmt: skip
-            if plan.shape != one.key[1]:
-                one.give_up("")  # the address has changed meanwhile
-                return
-            await one.start(plan, within_s=_patience_s(revision.runtime))
-        except errors.CalotypeError as error:
-            one.give_up(str(error), getattr(error, "trace", ""), is_refused=True)
-        except Exception as error:  # in a task of its own: else nobody would ever hear of it
-            logger.exception("replica %s cannot be started", one.name)
-            one.give_up(f"it cannot be started: {error}")
-
-    async def _files(self, revision: Revision) -> Unpacked:
-        async with self._unpacking:
-            found = self._unpacked.get(revision.number)
-            if found is None or not self._folder(revision.number).is_dir():
-                found = await asyncio.to_thread(
-                    unpack, self._service.workspace, revision, self._folder(revision.number)
-                )
-                self._unpacked[revision.number] = found
-            return found
-
-    def _folder(self, revision: int) -> Path:
-        return self._service.layout.revision(self._service.name, self.name, revision)
-
     def adopt(self, name: str, facts: dict[str, object]) -> None:
         """Take in a replica that another keeper started."""
-        service = self._service
-        key = (int(str(facts["revision"])), str(facts.get("shape", "")))
-        one = KeptReplica(name, self.name, key, service.layout, service.name, service.wake)
-        record = service.record
-        runtime = None
-        if record is not None:
-            of_us = [version for version in record.versions if version.name == self.name]
-            found = [each for version in of_us for each in version.revisions]
-            runtime = next((each.runtime for each in found if each.number == key[0]), None)
-        self.replicas.append(one)
-        one.adopt(dict(facts), within_s=_patience_s(runtime) if runtime else 60.0)
+        self.replicas.append(self._starts.adopted(name, facts))
 
     # Ends
 
@@ -268,7 +195,7 @@ class KeptVersion:
         self._trouble = fault(one.reason, one.trace)
         is_new = one.key[0] == version.wanted_revision != version.serving_revision
         if is_new and not one.ready_s and (one.is_refused or self._failures >= _TRIES):
-            files = listing(self._folder(one.key[0]))
+            files = self._starts.listing(one.key[0])
             self._failed = fault(
                 one.reason, one.trace, revision=str(one.key[0]), files=files, log=one.log
             )
@@ -277,28 +204,6 @@ class KeptVersion:
         self._next_try_s = now_s + min(delay_s, longest_s)
 
     # Looking after them
-
-    def _watch(self, version: Version) -> None:
-        now_s = time.monotonic()
-        weighs = now_s - self._weighed_s >= _WEIGH_EVERY_S
-        if weighs:
-            self._weighed_s = now_s
-        runtime = version.wanted.runtime
-        self._pulse_s = min(_LOOK_EVERY_S, runtime.probe_period_s)
-        if runtime.memory_gb_limit:
-            self._pulse_s = min(self._pulse_s, _WEIGH_EVERY_S)
-        runtimes = {revision.number: revision.runtime for revision in version.revisions}
-        for one in self.replicas:
-            runtime = runtimes.get(one.key[0])
-            if one.phase != "ready" or runtime is None:
-                continue
-            if now_s - one.looked_s >= min(_LOOK_EVERY_S, runtime.probe_period_s):
-                self._later(one.look(runtime.probe_timeout_s))
-            patience_s = runtime.probe_period_s * runtime.probe_failure_threshold
-            if one.silent_since_s and now_s - one.silent_since_s > patience_s:
-                one.kill(f"it did not answer for {patience_s:g} s")
-            if weighs and runtime.memory_gb_limit:
-                self._later(_weigh(one, runtime.memory_gb_limit))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -309,13 +214,17 @@ class KeptVersion:
     def pulse_s(self) -> float:
         """How often it has to be looked at when nobody tells of a change."""
         is_settled = bool(self.replicas) and all(self.is_ready(one) for one in self.replicas)
-        return self._pulse_s if is_settled else min(self._pulse_s, 1.0)
+        return self._watch.pulse_s if is_settled else min(self._watch.pulse_s, 1.0)
 
     @property
     def is_hopeless(self) -> bool:
         """Whether nothing answers, and nothing will until the record changes."""
-        is_over = self._failed is not None or bool(self._shortage)
-        return is_over and not any(one.is_live for one in self.replicas)
+        if any(one.is_live for one in self.replicas):
+            return False
+        if self.serving is not None and self.serving[0] != self._wanted:
+            return False  # what served before is started again
+        place = self._service.places.get(self.name)
+        return self._failed is not None or bool(place and place.shortage)
 
     @property
     def next_try_s(self) -> float:
@@ -330,8 +239,7 @@ class KeptVersion:
         """Return how it is, and why not better."""
         serves = any(self.is_ready(one) for one in self.replicas)
         shape = self._service.shape
-        shortage = self._shortage or self._service.trouble
-        is_over = self._failed is not None or bool(shortage)
+        is_over = (self._failed or self._shortage) is not None
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
         if serves and not self._service.is_reachable:
             self._closed = self._closed or fault("The front door does not answer yet.")
@@ -339,20 +247,25 @@ class KeptVersion:
         self._closed = None
         if serves:
             self._was_reached = True
-            trouble = self._failed or (self._short(shortage) if shortage else None)
-            return ("Transitioning" if is_changing else "Healthy"), trouble
+            return ("Transitioning" if is_changing else "Healthy"), self._failed or self._shortage
         if self._failed is not None:
             return ("Failed" if version.serving_revision is None else "Unhealthy"), self._failed
-        if shortage:
-            return "Unschedulable", self._short(shortage)
+        if self._shortage is not None:
+            return "Unschedulable", self._shortage
         if version.serving_revision is None or not self._failures:
             return "Transitioning", self._trouble
         return "Unhealthy", self._trouble
 
-    def _short(self, shortage: str) -> Fault:
-        if self._trouble is None or self._trouble["message"] != shortage:
-            self._trouble = fault(shortage)
-        return self._trouble
+    @property
+    def _place(self) -> Place:
+        return self._service.places[self.name]
+
+    def _short(self) -> Fault | None:
+        said = self._place.shortage or self._service.address.trouble
+        known = self._shortage
+        if known is not None and known["message"] == said:
+            return known  # at its own time
+        return fault(said) if said else None
 
     def revisions_in_use(self, version: Version) -> set[int]:
         """Return the revisions whose files are needed."""
@@ -365,17 +278,3 @@ class KeptVersion:
             task.cancel()
         for one in self.replicas:
             one.close()
-
-
-async def _weigh(one: KeptReplica, limit_gb: float) -> None:
-    held = await asyncio.to_thread(processes.exceeds, one.pid, int(limit_gb * 1e9))
-    if held:
-        one.kill(
-            f"it held {held / 1e9:.2f} GB of memory, more than its limit of {limit_gb:g} GB "
-            "(memory_gb_limit)"
-        )
-
-
-def _patience_s(runtime: RuntimeSettings) -> float:
-    """Return how long a replica may take to become ready, as its first probes would have it."""
-    return runtime.probe_initial_delay_s + runtime.probe_period_s * runtime.probe_failure_threshold

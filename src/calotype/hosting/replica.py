@@ -24,12 +24,14 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
 from calotype.hosting import control, hosted_service, locks, socket_folder
 from calotype.hosting.history import History
+from calotype.hosting.keeper_watch import KeeperWatch
 from calotype.hosting.log_files import RotatingLog
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.hosting.warm_up import warm_up
@@ -42,10 +44,9 @@ if TYPE_CHECKING:
     from calotype.serving.service import Service
 
 _LOOK_EVERY_S: Final = 1.0
-_REVIVE_AFTER_S: Final = 3.0
-_ALONE_S: Final = 60.0
 _IDLE_GRACE_S: Final = 5.0  # a caller's next request may be on its way
 _LAST_QUESTION_S: Final = 5.0
+_TOLD: Final = ("service", "version", "revision", "replica", "control", "wire", "shape")
 FAILED: Final = 3
 """Exit code of a replica whose service cannot be started; its lock file says why."""
 
@@ -62,16 +63,10 @@ class Replica:
         self._plan = plan
         self._lock = lock
         self._facts: dict[str, Any] = {
-            "service": plan.service,
-            "version": plan.version,
-            "revision": plan.revision,
-            "replica": plan.replica,
+            **{name: getattr(plan, name) for name in _TOLD},
             "port": plan.front.service.port,
-            "control": plan.control,
-            "wire": plan.wire,
             "state": "starting",
             "started_at": time.time(),
-            "shape": plan.shape,
         }
         self._journal = Journal(plan.front.log_format, with_requests=plan.front.with_access_log)
         self._meter = Meter()
@@ -97,7 +92,7 @@ class Replica:
         logging.getLogger("calotype").addHandler(handler)
         self._say()
         self._commands = await self._listen()
-        watcher = loop.create_task(self._watch_keeper())
+        watcher = loop.create_task(self._look_around())
         try:
             return await self._serve()
         finally:
@@ -160,8 +155,7 @@ class Replica:
         )
         await self._front.start_service()
         await warm_up(self._service, Path(plan.log))
-        app = hosted_service.app_of(plan, self._front, self._journal)
-        self._wire = WireServer(app, Path(plan.wire), self._journal)
+        self._wire = WireServer(self._front.app.answer, Path(plan.wire), self._journal)
         await self._wire.start()
         if plan.history:
             self._history = History(
@@ -193,7 +187,9 @@ class Replica:
             self._listener.close()
         if self._front is None:
             return
-        leaving = [self._leave_callers(self._front)]
+        leaving: list[Coroutine[Any, Any, None]] = []
+        if self._is_accepting:
+            leaving.append(self._front.retire(grace_s=self._grace_s))
         if self._wire is not None:
             leaving.append(self._wire.close())
         await asyncio.gather(*leaving)
@@ -201,10 +197,6 @@ class Replica:
         if self._history is not None:
             await asyncio.to_thread(self._history.close)
         self._journal.write("stopped")
-
-    async def _leave_callers(self, front: Front) -> None:
-        if self._is_accepting:
-            await front.retire(grace_s=self._grace_s)
 
     def _say(self) -> None:
         self._lock.say(self._facts)
@@ -264,28 +256,18 @@ class Replica:
         found = [self._listener.fileno()] if self._listener is not None else []
         return {control.DESCRIPTORS: found}
 
-    async def _watch_keeper(self) -> None:
-        """Bring a keeper back that has gone with its standby; end when that does not help."""
-        lock = Path(self._plan.keeper_lock)
-        seen_s = tried_s = time.monotonic()
+    async def _look_around(self) -> None:
+        """Look after what may go wrong around it; end when nobody keeps it any more."""
+        keeper = KeeperWatch(Path(self._plan.keeper_lock))
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             with contextlib.suppress(errors.CalotypeError):  # a full disk: the log has to wait
                 await asyncio.to_thread(self._log.rotate)
             with contextlib.suppress(errors.CalotypeError, OSError):  # the next look tries again
                 await self._keep_sockets()
-            now_s = time.monotonic()
-            if locks.is_held(lock):
-                seen_s = now_s
-            elif now_s - seen_s > _ALONE_S:
+            if not await keeper.look():
                 self._journal.write("nobody keeps this service", level="error")
                 self._told.set()
-            elif now_s - max(seen_s, tried_s) > _REVIVE_AFTER_S:
-                from calotype.hosting.launching import start_keeper
-
-                tried_s = now_s
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(start_keeper, lock.parent.parent)
 
 
 def main() -> None:

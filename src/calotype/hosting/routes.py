@@ -18,14 +18,12 @@ class VersionRoute:
         replicas: wire sockets of those that are ready, by replica name.
         traffic_percent: its share of the requests that ask for no version.
         mirror_percent: share of them of which it gets a copy, whose answer nobody sees.
-        concurrent_requests: how many one replica takes at a time.
     """
 
     replicas: dict[str, str] = field(default_factory=dict[str, str])
     traffic_percent: int = 100
     mirror_percent: int = 0
     is_default: bool = True
-    concurrent_requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 40.0
 def observation_of(workspace: Workspace, record: Service) -> Observation:
     """Return how a service is, by the locks that its processes hold."""
     if not is_here(workspace.place, record.host):
-        return _elsewhere(record)
+        return _elsewhere(workspace, record)
     layout = Layout.of(workspace.place)
     living = found_replicas(layout, record.name)
     versions = {one.name: _version(one, living) for one in record.versions}
@@ -40,18 +40,40 @@ def observation_of(workspace: Workspace, record: Service) -> Observation:
     return Observation(state, error, uris.scoring, uris.swagger, versions, replicas)
 
 
-def _elsewhere(record: Service) -> Observation:
-    """Return what its own machine has written down of a service."""
+def _elsewhere(workspace: Workspace, record: Service) -> Observation:
+    """Return what its own machine has written down of a service, if that still looks after it."""
+    is_away = workspace.presence.is_away(record.host)
     versions = {
         one.name: VersionObservation(
-            one.state, one.error, one.wanted_revision, one.serving_revision, 0
+            _far(one.state, is_away=is_away),
+            one.error,
+            one.wanted_revision,
+            one.serving_revision,
+            0,
         )
         for one in record.versions
     }
-    said = record.error["message"] + " " if record.error is not None else ""
     where = belongs_to(record.host)
-    error = fault(f"{said}{where[0].upper()}{where[1:]}, which has said this; ask there.")
-    return Observation(record.state, error, "", "", versions, ())
+    said = f"{where[0].upper()}{where[1:]}"
+    if is_away:
+        last = workspace.presence.last_sign(record.host)
+        since = f"since {last:%Y-%m-%d %H:%M:%S} UTC" if last is not None else "ever"
+        said += (
+            f", of which nothing has been heard {since}; before, it was {record.state}. "
+            "Run `calotype up` there, or delete the service here when that machine has gone for "
+            "good."
+        )
+    else:
+        said += ", which has said this; ask there."
+    if record.error is not None:
+        said = f"{record.error['message']} {said}"
+    error = {**fault(said), "at": record.updated_at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return Observation(_far(record.state, is_away=is_away), error, "", "", versions, ())
+
+
+def _far(state: State, *, is_away: bool) -> State:
+    """Return a state that a machine has written down, as far as it still holds."""
+    return "Unhealthy" if is_away and state in ("Healthy", "Transitioning") else state
 
 
 def _version(version: Version, living: dict[str, dict[str, Any]]) -> VersionObservation:

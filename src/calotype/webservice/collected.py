@@ -17,6 +17,7 @@ from calotype.hosting.plan_making import NO_MODEL
 from calotype.models.validation_predictions import confidence_counts
 from calotype.serving.collection import IMAGES, PREDICTIONS
 from calotype.serving.daily_tables import rows_of
+from calotype.workspace.machine import require_here
 
 if TYPE_CHECKING:
     from calotype.workspace.services import Service
@@ -117,6 +118,7 @@ def collected_of(workspace: Workspace, name: str, model: str = "") -> tuple[str,
         model: `name:version`; what the service serves when left out.
     """
     service = workspace.services.get(name)
+    require_here(workspace.place, service.host, what=f"service '{name}'")
     folder = Layout.of(workspace.place).collected(name)
     model = model or _served(service, models_of(folder))
     model_name, _, version = model.partition(":")

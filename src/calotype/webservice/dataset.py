@@ -15,6 +15,7 @@ from calotype.webservice.dataset_absent import AbsentMethods
 from calotype.webservice.dataset_factory import FileFactory, TabularFactory
 from calotype.webservice.dataset_files import DatasetFiles, MountedDataset
 from calotype.webservice.exceptions import UserErrorException, told_as
+from calotype.webservice.version_number import version_of
 from calotype.workspace import unpacked
 from calotype.workspace.dataset_sources import LocalSource
 from calotype.workspace.web_content import is_url
@@ -55,8 +56,7 @@ class Dataset(AbsentMethods):
             UserErrorException: there is none.
         """
         with told_as(UserErrorException):
-            number = None if version in ("latest", None) else int(version)
-            return cls._of(workspace.datasets.get(name, number))
+            return cls._of(workspace.datasets.get(name, version_of(version)))
 
     @classmethod
     def get_by_id(cls, workspace: Workspace, id: str) -> Self:

@@ -34,7 +34,7 @@ NAMES: Final = (
     ),
     *_all(
         "ScriptRun ScriptRunConfig RunConfiguration MpiConfiguration PyTorchConfiguration "
-        "TensorflowConfiguration ParallelRunConfig DockerConfiguration",
+        "TensorflowConfiguration DockerConfiguration",
         _SUBMITTED,
         _RUN_IT,
     ),

@@ -50,9 +50,14 @@ def is_here(place: Location, host: str) -> bool:
     if host in ("", identity(place)):
         return True
     # Whoever has the folder has the database too, wherever it was before.
-    if place.database == Location.of_folder(place.root).database:
+    if not is_shared(place):
         return True
     return host == socket.gethostname()  # as records had it before machines had names of their own
+
+
+def is_shared(place: Location) -> bool:
+    """Whether other machines may use the same workspace: its database is not in the folder."""
+    return place.database != Location.of_folder(place.root).database
 
 
 def shown(host: str) -> str:
@@ -71,7 +76,8 @@ def require_here(place: Location, host: str, *, what: str) -> None:
             "expected something of this machine",
             where=what,
             got=belongs_to(host),
-            action="Run the command there, or delete it and deploy it here.",
+            action="Run the command there. When that machine has gone for good, delete it here "
+            "and deploy it anew.",
         )
 
 

@@ -164,6 +164,7 @@ def _revisions(
             tuple(row["models"]),
             _inference(row["inference"], key_file),
             RuntimeSettings.of(row["runtime"]),
+            aware(row["created_at"]),
         )
         for row in connection.execute(query.order_by(key.number)).mappings()
     )

@@ -24,12 +24,17 @@ ONLY_VERSION: Final = "default"
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What one deployment or update asked for; never changed afterwards."""
+    """What one deployment or update asked for; never changed afterwards.
+
+    Attributes:
+        created_at: when it was written down; None before.
+    """
 
     number: int
     models: tuple[str, ...]
     inference: Inference
     runtime: RuntimeSettings
+    created_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

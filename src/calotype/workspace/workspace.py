@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from calotype.workspace.datasets import DatasetRegistry
     from calotype.workspace.environments import EnvironmentRegistry
     from calotype.workspace.model_registry import ModelRegistry
+    from calotype.workspace.presence import Presence
     from calotype.workspace.runs import RunRecords
     from calotype.workspace.services import ServiceRecords
 
@@ -236,6 +237,13 @@ class Workspace:
         from calotype.workspace.services import ServiceRecords
 
         return ServiceRecords(self)
+
+    @functools.cached_property
+    def presence(self) -> Presence:
+        """Which machines look after their services now."""
+        from calotype.workspace.presence import Presence
+
+        return Presence(self)
 
     def close(self) -> None:
         """Let go of its database."""

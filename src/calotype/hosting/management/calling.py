@@ -39,7 +39,7 @@ def run(
 
     Raises:
         NotFound: there is no such service.
-        NotSupported: it is a batch service.
+        NotSupported: it is a batch service, or another machine keeps it.
         OperationFailed: it has no address, or there was no reply.
     """
     reply = _send(workspace, name, body, content_type, headers or {}, query, timeout_s)
@@ -65,6 +65,7 @@ def _send(
             got="a batch service, which takes jobs",
             action=f"Use submit (`calotype service submit -n {name}`).",
         )
+    keeper.require_kept_here(workspace, service)
     observed = keeper.look(workspace, name)
     if workspace.fact(IS_UP) is False:
         raise _not_serving(name, "one that was stopped", "`calotype up` starts it.")

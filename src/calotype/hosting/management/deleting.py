@@ -20,14 +20,20 @@ _LOOK_EVERY_S: Final = 0.05
 def delete(workspace: Workspace, name: str) -> bool:
     """Forget a service, stop its processes and remove its files; return whether there was one.
 
+    One of a machine that is away is only forgotten: should that come back, its keeper ends and
+    removes what it finds without a record.
+
     Raises:
         OperationFailed: a process of it did not end.
+        NotSupported: another machine looks after it now.
     """
     layout = Layout.of(workspace.place)
     try:
         service = workspace.services.get(name)
     except errors.NotFound:
         return False
+    if not workspace.presence.is_away(service.host):
+        keeper.require_kept_here(workspace, service)
     if service.target == "batch":
         BatchJobs(workspace).forget(name)
     with keeper.told(workspace, service):

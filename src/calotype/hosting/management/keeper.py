@@ -8,8 +8,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from calotype import errors
-from calotype.workspace.machine import is_here
-from calotype.workspace.services import Service
+from calotype.workspace.machine import is_here, require_here
+from calotype.workspace.services import Service, State
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,11 +49,30 @@ def told(workspace: Workspace, service: Service, *, starts: bool = False) -> Gen
         logger.warning("the keeper of the workspace could not be told: %s", error)
 
 
+def require_kept_here(workspace: Workspace, service: Service) -> None:
+    """Refuse a service whose processes, files and locks are on another machine.
+
+    Raises:
+        NotSupported: they are.
+    """
+    if service.target != "batch":  # there are only records of those
+        require_here(workspace.place, service.host, what=f"service '{service.name}'")
+
+
 def look(workspace: Workspace, name: str) -> Observation:
     """Return how a service is."""
     from calotype.hosting import keeping
 
     return keeping.observe(workspace, name)
+
+
+def version_state(workspace: Workspace, service: Service, version: str) -> State:
+    """Return how a version is; what was written down may be a moment behind."""
+    state = service.version(version).state
+    if state == "Healthy" or not _is_kept(workspace, service):
+        return state
+    seen = look(workspace, service.name).versions.get(version)
+    return seen.state if seen is not None else state
 
 
 def _is_kept(workspace: Workspace, service: Service) -> bool:

@@ -10,6 +10,7 @@ import socket
 from typing import Final
 
 from calotype import errors
+from calotype.workspace.machine import is_here
 from calotype.workspace.workspace import Workspace
 
 # Below those that systems hand out for outgoing connections: while a service is down, nobody gets
@@ -20,7 +21,7 @@ _TRIES: Final = 200
 
 
 def free_port(workspace: Workspace, host: str) -> int:
-    """Return a port that nobody has: no service of this workspace, and no process now.
+    """Return a port that nobody has: no service of this machine, and no process now.
 
     Raises:
         CannotListen: there is none, or the address is not this machine's.
@@ -63,7 +64,7 @@ def _of_services(workspace: Workspace) -> dict[int, str]:
     return {
         service.access.port: service.name
         for service in workspace.services.list()
-        if service.access.port
+        if service.access.port and is_here(workspace.place, service.host)
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from calotype.hosting.layout import Layout
 from calotype.hosting.management import rolling, updating, versions
+from calotype.hosting.management.keeper import require_kept_here
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.shares import default_of, roles_of
 from calotype.workspace.service_settings import Inference, RuntimeSettings
@@ -32,9 +33,12 @@ class VersionManagement:
         Raises:
             Busy: somebody else changes it.
             NotFound: there is none of that name.
+            NotSupported: another machine keeps it.
         """
         with changing(Layout.of(self._workspace.place), name):
-            yield self._workspace.services.get(name)
+            service = self._workspace.services.get(name)
+            require_kept_here(self._workspace, service)
+            yield service
 
     def create_version(
         self,
@@ -111,6 +115,8 @@ class VersionManagement:
     ) -> Service:
         """Share the requests out over the versions; the default one takes what others leave.
 
+        A roll-out of a version whose share is set, or that is measured against one, ends.
+
         Args:
             name: of the service.
             percents: by version; those left out keep theirs.
@@ -125,7 +131,7 @@ class VersionManagement:
             return versions.set_traffic(self._workspace, service, percents, mirror)
 
     def start_canary(self, name: str, version: str, **rules: Any) -> Service:
-        """Give a version more and more of the traffic while it does no worse than the default.
+        """Give a version more and more of the traffic while it does no worse than the old one.
 
         Args:
             name: of the service.
@@ -133,7 +139,7 @@ class VersionManagement:
             rules: of `hosting.canary.RolloutRules`.
 
         Raises:
-            CalotypeError: there is no such version, or a rule is none.
+            CalotypeError: there is no such version, it is not Healthy, or a rule is none.
         """
         with self.changing(name) as service:
             return rolling.start_canary(self._workspace, service, version, rules)

@@ -1,0 +1,52 @@
+"""How a service is, as its keeper sees it; `unkept.py` tells it without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calotype.hosting import processes
+from calotype.hosting.kept_replica import KeptReplica
+from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.uris import uris_of
+
+if TYPE_CHECKING:
+    from calotype.hosting.kept_service import KeptService
+    from calotype.hosting.uris import Uris
+    from calotype.workspace.services import Version
+
+
+def observation_of(kept: KeptService, door: Uris) -> Observation | None:
+    """Return how a service is; None when it was deleted.
+
+    Args:
+        kept: the service.
+        door: where the front door is.
+    """
+    record = kept.record.now
+    if record is None:
+        return None
+    versions = {one.name: _version(kept, one) for one in record.versions}
+    uris = uris_of(record, kept.address.port or record.access.port or 0, door)
+    return Observation(
+        record.state, record.error, uris.scoring, uris.swagger, versions,
+        tuple(_replica(one) for one in kept.replicas if one.phase != "ended"),
+    )  # fmt: skip
+
+
+def _version(kept: KeptService, version: Version) -> VersionObservation:
+    found = kept.versions.get(version.name)
+    ready = [one for one in found.replicas if found.is_ready(one)] if found is not None else []
+    return VersionObservation(
+        version.state, version.error, version.wanted_revision, version.serving_revision,
+        len(ready),
+    )  # fmt: skip
+
+
+def _replica(one: KeptReplica) -> ReplicaObservation:
+    state: str = one.phase
+    if state == "ready" and not one.is_serving:
+        state = "busy" if one.is_answering else "silent"
+    return ReplicaObservation(
+        one.name, one.version, one.key[0], one.pid, state,
+        processes.memory_of_tree(one.pid) if one.pid else 0, one.port, one.in_flight,
+    )  # fmt: skip
