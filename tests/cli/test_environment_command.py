@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,17 @@ def test_packages_of_pip_and_variables(place: Path, tmp_path: Path) -> None:
     said = ["--pip-requirements", str(tmp_path / "requirements.txt"), "--variable", "MODE=a=b"]
     made = document(place, "register", "numbers", *said, "--python", "3.12")
     assert made["pip_requirements"] == ["numpy>=1.26", "onnx"]
-    assert made["environment_variables"] == {"MODE": "a=b"}
+    assert made["environment_variables"] == {"MODE": "********"}
     assert made["python_version"] == "3.12"
     assert document(place, "register", "numbers", *said, "--python", "3.12")["version"] == 1
     assert document(place, "register", "numbers", *said)["version"] == 2
     assert document(place, "show", "numbers:1") == made
+    with closing(Workspace.from_config(place)) as workspace:
+        assert workspace.environments.get("numbers").environment_variables == {"MODE": "a=b"}
     listed = calotype(place, "list").stdout
     assert listed.index("numbers:2") < listed.index("numbers:1")
-    assert "numpy>=1.26, onnx" in calotype(place, "show", "numbers").stdout
+    shown = calotype(place, "show", "numbers").stdout
+    assert ("numpy>=1.26, onnx" in shown, "MODE=********" in shown) == (True, True)
 
 
 def test_a_conda_file_and_a_python_of_its_own(place: Path, tmp_path: Path) -> None:

@@ -266,6 +266,14 @@ def test_what_cannot_be_a_job_is_refused(
         jobs.submit("batch", tmp_path / "absent")
     with pytest.raises(errors.NotFound):
         jobs.get("absent")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/letter.txt").write_text("dear")
+    for out in ("foreign", "foreign/letter.txt"):
+        with pytest.raises(errors.AlreadyExists, match="earlier job"):
+            jobs.submit("batch", source, out=tmp_path / out)
+    with pytest.raises(errors.CannotWrite):
+        jobs.submit("batch", source, out=tmp_path / "foreign/letter.txt/below")
+    assert jobs.list() == []
     job = finished(jobs, jobs.submit("batch", source))
     jobs.forget("batch")
     assert jobs.list() == []

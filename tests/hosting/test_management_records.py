@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import socket
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
+from cryptography.fernet import Fernet
 
 from calotype import errors
 from calotype.hosting.layout import Layout
@@ -20,6 +23,7 @@ from calotype.hosting.management.credentials import keys_of, make_credentials, o
 from calotype.hosting.management.locking import changing, lock_of
 from calotype.hosting.management.shares import split
 from calotype.hosting.source_folder import inference_of
+from calotype.workspace import tables
 from calotype.workspace.service_settings import (
     AccessSettings,
     Inference,
@@ -212,6 +216,62 @@ def test_a_refused_update_changes_nothing(
     with pytest.raises(kind):
         Management(workspace).update("nightly", **change)
     assert workspace.services.get("nightly") == before
+
+
+def test_values_of_variables_are_sealed_in_revisions(
+    workspace: Workspace, batch: Callable[..., Service], script: Inference
+) -> None:
+    variables = {"PASSWORD": "open sesame"}
+    given = script.model_copy(update={"environment": {"environment_variables": variables}})
+    assert "sesame" not in repr(given)
+    management = Management(workspace)
+    made = batch(inference=given)
+    assert made.version().wanted.inference.environment == {"environment_variables": variables}
+    assert "sesame" not in repr(made)
+    again = management.update("nightly", inference=given, runtime={"workers": 1})
+    assert again.version().wanted_revision == 1  # sealed anew it would look like another
+    management.update("nightly", runtime={"workers": 2})
+    assert stored(workspace).count('"sealed"') == 2
+    assert "sesame" not in stored(workspace)
+
+
+def stored(workspace: Workspace) -> str:
+    """Return what the database has of all revisions."""
+    with workspace.database.reading() as connection:
+        rows = connection.execute(sqlalchemy.select(tables.service_revisions.c.inference))
+        return json.dumps(list(rows.scalars()))
+
+
+def test_a_revision_of_an_earlier_build_is_read(
+    workspace: Workspace, batch: Callable[..., Service], script: Inference
+) -> None:
+    environment = {"name": "e", "environment_variables": {"MODE": "fast"}}
+    given = script.model_copy(update={"environment": environment})
+    batch(inference=given)
+    with workspace.database.writing() as connection:
+        row = sqlalchemy.update(tables.service_revisions)
+        connection.execute(row.values(inference=given.model_dump(mode="json")))
+    assert workspace.services.get("nightly").version().wanted.inference == given
+
+
+def test_the_key_file_of_another_workspace_seals_nothing(
+    workspace: Workspace, batch: Callable[..., Service], script: Inference
+) -> None:
+    before = batch(runtime=RuntimeSettings(workers=2))
+    right = workspace.place.key_file.read_bytes()
+    workspace.place.key_file.write_bytes(Fernet.generate_key())
+    environment = {"environment_variables": {"PASSWORD": "open sesame"}}
+    given = script.model_copy(update={"environment": environment})
+    for change in (
+        lambda: batch("another"),
+        lambda: Management(workspace).update("nightly", inference=given),
+        lambda: make_credentials(None, None).sealed(workspace.key_file),
+    ):
+        with pytest.raises(errors.CorruptWorkspace, match="that this key file opens"):
+            change()
+    workspace.place.key_file.write_bytes(right)
+    assert workspace.services.list() == [before]
+    assert opened(workspace, before).primary_key
 
 
 def test_deleting_leaves_nothing_and_a_second_time_says_so(

@@ -73,6 +73,8 @@ class Container:
                     self.folder.mkdir(parents=True)
                 case "COPY":
                     self._copy(package, *shlex.split(rest))
+                case "#":
+                    pass
                 case "ENV":
                     name, _, value = rest.partition("=")
                     plain: str = json.loads(value.replace("\\$", "$"))

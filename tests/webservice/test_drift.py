@@ -13,12 +13,17 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import small_networks
 from click.testing import CliRunner
+from PIL import Image
 
 from calotype import errors
 from calotype.cli.main import program
 from calotype.hosting.history import Minute
 from calotype.hosting.layout import Layout
+from calotype.models import image_model
+from calotype.models.image_model import NOVELTY
+from calotype.models.novelty import NoveltyStatistic
 from calotype.models.validation_predictions import ValidationPredictions
 from calotype.serving.collected_rows import PREDICTION_COLUMNS
 from calotype.serving.collection import append_rows
@@ -26,6 +31,7 @@ from calotype.serving.metrics import BUCKETS_MS
 from calotype.webservice import drift_statistics, metrics_page
 from calotype.webservice.collected import CollectedDay, models_of, read_days
 from calotype.webservice.drift_measurement import drift_of, measure
+from calotype.webservice.drift_novelty import novelty_of
 from calotype.webservice.drift_page import render, verdict
 from calotype.webservice.drift_statistics import chi_square_tail, compare, holm, share_p_value
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
@@ -128,6 +134,32 @@ def test_confidence_is_compared_when_both_know_it() -> None:
     assert found.confidence.p_value < 1e-9
     without = ValidationPredictions(KNOWN.classes)
     assert drift_of("pets", "m:1", without, "x", [unsure]).confidence is None
+
+
+def test_few_validation_images_make_nobody_certain(tmp_path: Path) -> None:
+    copies = [tmp_path / f"{name}.png" for name in range(12)]
+    for path in copies[1:]:
+        Image.new("RGB", (9, 9)).save(path)
+    copies[0].write_bytes(b"no image")  # what cannot be scored keeps no other from it
+    certain: list[float] = []
+    for known in (20, 1000):
+        outputs = np.random.default_rng(1).uniform(1e3, 2e3, (known, 3))
+        statistic = NoveltyStatistic.of_outputs(outputs)
+        assert statistic is not None
+        statistic.save(tmp_path / NOVELTY)
+        content: dict[str, Path | str] = {
+            image_model.ONNX: small_networks.save_network(tmp_path / "network"),
+            image_model.WEIGHTS: "not read to score",
+            "score.py": "pass",
+            NOVELTY: tmp_path / NOVELTY,
+        }
+        made = image_model.save(tmp_path / f"of {known}", small_networks.description(), content)
+        found = novelty_of(made, copies)
+        assert found is not None
+        assert (found.images, found.novel) == (11, 11)
+        assert found.p_value == share_p_value(round(known * 0.05), known, 11, 11)
+        certain.append(found.p_value)
+    assert certain[0] > 100 * certain[1]
 
 
 def test_the_page_is_whole_and_names_are_escaped() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from calotype.azureml.core import Environment, Workspace
 from calotype.azureml.core.conda_dependencies import CondaDependencies
-from calotype.azureml.core.model import InferenceConfig
+from calotype.azureml.core.model import InferenceConfig, Model
 from calotype.azureml.exceptions import WebserviceException
 from calotype.webservice.conda_package import pip_line
 from calotype.webservice.required_packages import OtherVersion
@@ -84,6 +84,19 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("a: [")
     with pytest.raises(WebserviceException, match="YAML"):
         CondaDependencies(tmp_path / "broken.yml")
+    (tmp_path / "types.yml").write_text(
+        "channels: defaults\ndependencies: [numpy, 3, {pip: numpy}, {pip: [onnx, 4]}, {conda: []}]"
+    )
+    with pytest.raises(WebserviceException) as raised:
+        CondaDependencies(tmp_path / "types.yml")
+    for told in (
+        "'channels': expected a list, got 'defaults'",
+        "'dependencies', entry 2: expected text, got 3",
+        "'dependencies', entry 3, 'pip': expected a list, got 'numpy'",
+        "'dependencies', entry 4, 'pip', line 2: expected text, got 4",
+        "'dependencies', entry 5: expected a package, or 'pip' with a list of them",
+    ):
+        assert told in raised.value.message
     with pytest.raises(WebserviceException, match="requirements file"):
         Environment.from_pip_requirements("a", tmp_path / "absent.txt")
 
@@ -119,11 +132,24 @@ def test_an_environment_is_registered_and_found(ws: Workspace, tmp_path: Path) -
         assert Environment.get(ws, "AzureML-Minimal").name == "AzureML-Minimal"
 
 
+def test_what_is_printed_has_no_values_of_variables(
+    script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = Environment("mine")
+    environment.environment_variables["WORD"] = "open sesame"
+    inference = InferenceConfig("score.py", source_directory=script, environment=environment)
+    Model.print_configuration([], inference, None, None)
+    assert '"WORD": "********"' in capsys.readouterr().out
+
+
 def test_an_environment_in_a_folder(tmp_path: Path) -> None:
     made = Environment.from_dockerfile("mine", "FROM scratch\nRUN true\n")
     made.python.user_managed_dependencies = True
+    made.environment_variables["WORD"] = "open sesame"
     made.save_to_directory(tmp_path / "out")
     assert (tmp_path / "out/BaseDockerfile").read_text() == "FROM scratch\nRUN true\n"
+    # What its owner asks for whole is for nobody else.
+    assert (tmp_path / "out/azureml_environment.json").stat().st_mode & 0o077 == 0
     read = Environment.load_from_directory(tmp_path / "out")
     assert read.definition() == made.definition()
     with pytest.raises(WebserviceException, match="overwrite=True"):
@@ -140,6 +166,11 @@ def test_missing_packages_are_named_with_the_command(ws: Workspace, script: Path
         "azureml-monitoring==0.1.0",
         "no-such-thing>=2",
         "of_conda; os_name=='x'",
+        "git+https://host.invalid/numpy.git",
+        "git+ssh://git@host.invalid/code.git@v1",
+        "./wheels/unnamed.whl",
+        "git+https://host.invalid/numpy.git#egg=no-egg",
+        "no-wheel @ https://host.invalid/download",
     ):
         packages.add_pip_package(line)
     for line in ("another-absent-one=3", "conda-forge::pandas=1.2=py38_0", "cudatoolkit=11.8"):
@@ -148,9 +179,13 @@ def test_missing_packages_are_named_with_the_command(ws: Workspace, script: Path
     with pytest.raises(WebserviceException) as raised:
         config.build(ws)
     message = raised.value.message
-    assert "without no-such-thing, another-absent-one; and with other versions: " in message
-    command = f"{sys.executable} -m pip install 'no-such-thing>=2' 'another-absent-one==3.*'"
-    assert f"{command} pandas==1.2`" in message
+    assert (
+        "without no-such-thing, no-egg, no-wheel, another-absent-one; and with other versions: "
+        in message
+    )
+    command = f"{sys.executable} -m pip install 'no-such-thing>=2' 'git+https://"
+    assert f"Run `{command}" in message
+    assert "'another-absent-one==3.*' pandas==1.2`" in message
     assert raised.value.number == 2001
     environment.python.user_managed_dependencies = True
     assert config.build(ws).environment["is_user_managed"] is True
@@ -192,6 +227,17 @@ def test_packages_of_conda_in_the_words_of_pip(line: str, expected: str | None) 
     assert pip_line(line, installed={"opencv-contrib-python"}) == expected
 
 
+@pytest.mark.parametrize("name", ["a=b", "A B", ""])
+def test_a_variable_has_a_name_that_a_process_can_have(
+    ws: Workspace, script: Path, name: str
+) -> None:
+    environment = Environment("mine")
+    environment.environment_variables[name] = "value"
+    config = InferenceConfig("score.py", source_directory=script, environment=environment)
+    with pytest.raises(WebserviceException, match="environment variable"):
+        config.build(ws)
+
+
 def test_an_interpreter_that_is_not_there(ws: Workspace, script: Path) -> None:
     environment = Environment("mine")
     environment.python.interpreter_path = "/no/such/python"
@@ -204,6 +250,8 @@ def test_an_environment_of_its_own(ws: Workspace, script: Path, tmp_path: Path) 
     address = Environment.add_private_pip_wheel(ws, wheel(tmp_path, "calotypetestwheel"))
     with pytest.raises(WebserviceException, match="exist_ok=True"):
         Environment.add_private_pip_wheel(ws, wheel(tmp_path, "calotypetestwheel"))
+    with pytest.raises(WebserviceException, match=r"^\S*absent\.whl: expected a wheel"):
+        Environment.add_private_pip_wheel(ws, tmp_path / "absent.whl")
     environment = Environment("mine")
     environment.python.conda_dependencies.add_pip_package(address)
     environment.python.conda_dependencies.add_pip_package("numpy")

@@ -69,7 +69,7 @@ def cluster(place: _Place) -> Webservice:
         ws,
         "as-cluster",
         [Model(ws, "diabetes")],
-        inference(folder),
+        inference(folder, WORD="open sesame"),
         AksWebservice.deploy_configuration(num_replicas=1, properties={"team": "one"}),
         ComputeTarget(ws, "any"),
     )
@@ -94,6 +94,7 @@ def test_documents_have_exactly_the_documented_keys(
     assert set(instance.serialize()) == COMMON
     document = cluster.serialize()
     assert set(document) == COMMON | OF_CLUSTER
+    assert document["environmentDetails"]["environment_variables"] == {"WORD": "********"}
     assert document["computeName"] == "any"  # as its target was called
     for kind in (Webservice, AksWebservice):
         assert type(kind.deserialize(cluster.workspace, document)) is AksWebservice
@@ -173,6 +174,8 @@ def test_settings_are_there_as_attributes(instance: Webservice, cluster: Webserv
     assert (resources.cpu, resources.memory_in_gb) == (1, 0.5)
     assert (instance.public_ip, instance.namespace) == (None, None)
     assert instance.location
+    assert cluster.environment is not None  # its owner gets back what was given
+    assert cluster.environment.environment_variables == {"WORD": "open sesame"}
     assert instance.environment is not None
     assert instance.environment.name == "tests"
     document = cluster.serialize()

@@ -170,8 +170,16 @@ def test_a_script_is_served_with_its_models_variables_and_neighbours(
     wheel(tmp_path / "package/wheels")
     text = (tmp_path / "package/requirements.txt").read_text()
     assert text == f"calotype[scripts]=={__version__}\nnumpy>=1.26\n"
+    names = [path for path in (tmp_path / "package").rglob("*") if path.suffix != ".whl"]
+    written = b"".join(path.read_bytes() for path in names if path.is_file())
+    assert b"a $b" not in written
+    assert package.serialize()["environmentVariables"] == {"MODE": "********"}
+    assert "may be secrets: MODE." in str(package.get_logs())
+    assert b"docker run -p 5001:5001 -e MODE factor" in written
     container = Container(tmp_path / "root")
     container.build(tmp_path / "package")
+    assert container.said("#").startswith("Not in the image, as they may be secrets: MODE.")
+    container.variables["MODE"] = "a $b"  # docker run -e
     with started(container) as port:
         status, body = ask(port, "POST", "/score", b'{"data": [1, 5]}')
     assert (status, json.loads(body)) == (200, {"result": [6, 30], "mode": "a $b"})

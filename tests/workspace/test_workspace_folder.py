@@ -149,7 +149,8 @@ def test_secrets_are_for_the_owner_only(tmp_path: Path) -> None:
         made = Workspace.create("flowers", tmp_path)
     finally:
         os.umask(mask)
-    for name in ("workspace.key", "workspace.json"):
+    assert stat.S_IMODE(made.place.root.stat().st_mode) == 0o700
+    for name in ("workspace.key", "workspace.json", "workspace.db", "workspace.db-wal"):
         assert stat.S_IMODE((made.place.root / name).stat().st_mode) == 0o600
     assert len(made.management_key) >= 32
     database = (made.place.root / "workspace.db").read_bytes()
@@ -199,6 +200,8 @@ def test_without_the_key_file_secrets_stay_shut_and_the_rest_works(workspace: Wo
     workspace.key_file.make()
     with pytest.raises(errors.CorruptWorkspace, match="that this key file opens"):
         assert workspace.management_key
+    with pytest.raises(errors.CorruptWorkspace, match="that this key file opens"):
+        workspace.key_file.seal({"password": "what nobody would ever see again"})
 
 
 READ = """

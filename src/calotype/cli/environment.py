@@ -124,12 +124,14 @@ def _interpreter(python: str) -> str:
 
 
 def _show(terminal: Terminal, found: EnvironmentDefinition) -> None:
+    from calotype.workspace.sealed_variables import MASK
+
     document: dict[str, Any] = found.to_document()
     rows: list[tuple[str, object]] = [
         ("environment", f"{found.name}:{found.version}"),
         ("Python", _python(found)),
         ("packages", _packages(found) or "none of its own"),
-        *(("variable", f"{name}={value}") for name, value in found.environment_variables.items()),
+        *(("variable", f"{name}={MASK}") for name in found.environment_variables),
         *([("base image", found.base_image)] if found.base_image else []),
     ]
     terminal.show(document, lambda console: facts(console, rows))

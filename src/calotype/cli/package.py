@@ -107,9 +107,8 @@ def package(
             ("files", ", ".join(document["files"])),
             *([("wheels", ", ".join(carried))] if carried else []),
             ("build it with", f"docker build -t {content.name} {out}"),
-            ("run it with", f"docker run -p {package_files.PORT}:{package_files.PORT} "
-             f"{content.name}"),
-        ]  # fmt: skip
+            ("run it with", package_files.run_command(content)),
+        ]
         facts(console, rows)
 
     terminal.show(document, render)

@@ -68,17 +68,17 @@ def metrics(
 
         page = render(name, minutes, since=since, until=until)
         files.write_text(out / "metrics.html", page)
+    whole = history.together(minutes)
     document = {
         "name": name,
         "since": since.isoformat(timespec="seconds"),
-        "total": _document(history.together(minutes)) if minutes else None,
+        "total": _document(whole) if whole else None,
         "minutes": [_document(minute) for minute in minutes],
     }
-    terminal.show(document, lambda console: _draw_metrics(console, minutes, out))
+    terminal.show(document, lambda console: _draw_metrics(console, minutes, whole, out))
 
 
-def _document(minute: Minute | None) -> dict[str, Any]:
-    assert minute is not None
+def _document(minute: Minute) -> dict[str, Any]:
     times = {f"p{percent}_ms": minute.percentile_ms(percent) for percent in (50, 90, 95, 99)}
     return {
         "at": minute.at.isoformat(timespec="seconds"),
@@ -90,15 +90,13 @@ def _document(minute: Minute | None) -> dict[str, Any]:
     }
 
 
-def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None) -> None:
-    from calotype.hosting import history
-
-    if not minutes:
+def _draw_metrics(
+    console: Console, minutes: Sequence[Minute], whole: Minute | None, out: Path | None
+) -> None:
+    if whole is None:
         console.print("No minute with requests is over yet: ask again in one.")
         return
     rows = [_row(minute, moment(minute.at)) for minute in minutes[-_MOST_ROWS:]]
-    whole = history.together(minutes)
-    assert whole is not None
     columns = ["minute", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
     if len(minutes) > 1:
         rows.append(_row(whole, f"all {len(minutes)}"))

@@ -12,6 +12,7 @@ from typing import Final
 from calotype import errors
 from calotype.hosting.ignored import IgnoreRules
 from calotype.workspace.environments import EnvironmentDefinition
+from calotype.workspace.sealed_variables import check_variables
 from calotype.workspace.service_settings import Inference
 from calotype.workspace.workspace import Workspace
 
@@ -60,6 +61,7 @@ def inference_of(
         EmptyInput: a source directory without an entry script.
         NotFound: the directory or the script does not exist, or is ignored.
         NotInRange: the directory is too large.
+        UnparsableValue: the name of a variable is none.
     """
     if entry_script is None:
         if source_directory is not None:
@@ -70,13 +72,15 @@ def inference_of(
                 action="Name it, below the source directory, or leave the source directory out.",
             )
         return Inference(description=description)
+    if environment is not None:
+        check_variables(environment.environment_variables)
     folder, script = _places(Path(entry_script), source_directory)
     names = _files(folder) if source_directory is not None else _beside(folder)
     return Inference(
         entry_script=script,
         source=_store(workspace, folder, list(names), script),
         live_source=str(folder) if live else "",
-        environment=dict(environment.to_document()) if environment else {},
+        environment=environment.whole_document() if environment else {},
         description=description,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -11,6 +12,10 @@ from calotype.webservice import unsupported
 from calotype.webservice.exceptions import told_as
 
 _DEFAULT_CHANNEL: Final = "conda-forge"
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_NAME_AT: Final = re.compile(r"(?P<name>[\w.-]+)\s*(\[[^\]]*\])?\s*@")  # `name @ address`
+_EGG: Final = re.compile(r"[#&]egg=(?P<name>[\w.-]+)")
+_ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tar.bz2")
 
 
 class CondaDependencies:
@@ -168,30 +173,81 @@ class CondaDependencies:
                 "expected a conda file with 'dependencies'", where=str(path), got="other text"
             )
         document: dict[str, Any] = said
-        self.conda_channels = [str(channel) for channel in document.get("channels") or ()]
+        if problems := list(_problems(document)):
+            raise errors.UnparsableFile(
+                "expected a conda file without faults", where=str(path), got="; ".join(problems)
+            )
+        self.conda_channels = list(document.get("channels") or ())
         for entry in document.get("dependencies") or ():
             self._take(entry)
 
-    def _take(self, entry: Any) -> None:
-        if isinstance(entry, dict):
-            for line in entry.get("pip") or ():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-                text = str(line).strip()  # pyright: ignore[reportUnknownArgumentType]
-                add = self.set_pip_option if text.startswith("-") else self.add_pip_package
-                add(text)
-        else:
-            self.add_conda_package(str(entry))
+    def _take(self, entry: str | dict[str, list[str] | None]) -> None:
+        if isinstance(entry, str):
+            self.add_conda_package(entry)
+            return
+        for line in entry["pip"] or ():
+            text = line.strip()
+            add = self.set_pip_option if text.startswith("-") else self.add_pip_package
+            add(text)
+
+
+def _problems(document: dict[str, Any]) -> Iterator[str]:
+    """Yield what of a conda file is not as it should be."""
+    for key in ("channels", "dependencies"):
+        said = document.get(key) or []
+        if not isinstance(said, list):
+            yield f"'{key}': expected a list, got {said!r}"
+            continue
+        for number, entry in enumerate(said, 1):
+            if key == "dependencies" and isinstance(entry, dict):
+                yield from _pip_problems(number, entry)
+            elif not isinstance(entry, str):
+                yield f"'{key}', entry {number}: expected text, got {entry!r}"
+
+
+def _pip_problems(number: int, entry: dict[Any, Any]) -> Iterator[str]:
+    where = f"'dependencies', entry {number}"
+    if set(entry) != {"pip"}:
+        yield f"{where}: expected a package, or 'pip' with a list of them, got {entry!r}"
+        return
+    lines: Any = entry["pip"] or []
+    if not isinstance(lines, list):
+        yield f"{where}, 'pip': expected a list, got {lines!r}"
+        return
+    for place, line in enumerate(lines, 1):
+        if not isinstance(line, str):
+            yield f"{where}, 'pip', line {place}: expected text, got {line!r}"
 
 
 def package_name(requirement: str) -> str:
     """Return the name in a line about a package of pip or conda, in its normal form.
 
+    Of an address that does not say what is there, it is the address; see `says_name`.
+
     >>> package_name("conda-forge::Scikit_Learn>=1.5"), package_name("a[b]==1; os_name == 'nt'")
     ('scikit-learn', 'a')
+    >>> package_name("git+ssh://git@host/x.git#egg=My_Code"), package_name("./b-1-py3-any.whl")
+    ('my-code', 'b')
     """
-    import re
-
     plain = requirement.strip().rpartition("::")[2]
-    if "://" in plain and "@" not in plain:
-        plain = plain.rpartition("/")[2].partition("-")[0]  # as wheels are called
-    name = re.split(r"[\s\[=<>!~;@]", plain, maxsplit=1)[0]
+    named = _EGG.search(plain) or _NAME_AT.match(plain)
+    address = plain.partition(";")[0].strip()
+    if named is not None:
+        name = named["name"]
+    elif "/" in address or address.endswith(_ARCHIVES):
+        file = address.partition("#")[0].partition("?")[0].rpartition("/")[2]
+        if not file.endswith(".whl") or "-" not in file:
+            return address
+        name = file.partition("-")[0]
+    else:
+        name = re.split(r"[\s\[=<>!~;]", plain, maxsplit=1)[0]
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def says_name(requirement: str) -> bool:
+    """Return whether a line says which package it is about.
+
+    >>> says_name("numpy>=1"), says_name("git+https://host/numpy.git"), says_name("./code")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(package_name(requirement)) is not None

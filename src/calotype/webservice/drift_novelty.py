@@ -12,6 +12,7 @@ from calotype.webservice.drift_statistics import share_p_value
 
 if TYPE_CHECKING:
     from calotype.models.image_model import ImageModel
+    from calotype.scoring.scorer import Scorer
 
 NOVEL: Final = 0.95  # as novel as one validation image in twenty
 
@@ -44,21 +45,30 @@ def novelty_of(model: ImageModel, copies: Sequence[Path]) -> Novelty | None:
     import numpy as np
 
     from calotype.models.image_model import NOVELTY
+    from calotype.models.novelty import statistic_of
     from calotype.scoring.scorer import Scorer
 
     if not model.has(NOVELTY):
         return None
     scorer = Scorer(model, novelty=True)
-    values: list[float] = []
-    for path in copies:
-        try:
-            scores = scorer.predict([path])
-        except errors.CalotypeError:
-            continue  # what could not be scored then cannot be now
-        if scores.novelty is not None:
-            values += scores.novelty.tolist()
+    size = scorer.runtime.batch_size
+    values = [
+        value
+        for at in range(0, len(copies), size)
+        for value in _of_some(scorer, copies[at : at + size])
+    ]
     counts, _ = np.histogram(values, bins=10, range=(0, 1))
     novel = sum(value > NOVEL for value in values)
-    known = 1000  # what the share of validation images is known from, at most
+    known = len(statistic_of(model).distances)  # a few images make nobody certain
     p_value = share_p_value(round(known * (1 - NOVEL)), known, novel, max(len(values), 1))
     return Novelty(len(values), tuple(counts.tolist()), novel, p_value) if values else None
+
+
+def _of_some(scorer: Scorer, paths: Sequence[Path]) -> list[float]:
+    try:
+        novelty = scorer.predict(list(paths)).novelty
+    except errors.CalotypeError:
+        if len(paths) == 1:
+            return []  # what could not be scored then cannot be now
+        return [value for path in paths for value in _of_some(scorer, [path])]
+    return [] if novelty is None else novelty.tolist()

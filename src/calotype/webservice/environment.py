@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
@@ -20,6 +21,7 @@ from calotype.webservice.retired import Retired
 from calotype.webservice.version_number import version_of
 from calotype.workspace.environments import EnvironmentDefinition
 from calotype.workspace.naming import checked_texts
+from calotype.workspace.secrets import write_private
 from calotype.workspace.workspace import Workspace
 
 _CURATED: Final = "AzureML-"
@@ -34,7 +36,7 @@ class Environment(EnvironmentSources):
 
     Attributes:
         version: given at registration; None before.
-        environment_variables: for the script.
+        environment_variables: for the script; the workspace seals their values.
         python: see `PythonSection`.
         docker: see `DockerSection`.
         tags: names and values.
@@ -48,7 +50,7 @@ class Environment(EnvironmentSources):
         unsupported.ignore_retired(retired, "", of="Environment")
         self.name = name
         self.version: str | None = None
-        self.environment_variables: dict[str, str] = {}
+        self._variables: Mapping[str, str] = {}
         self.python = PythonSection()
         self.docker = DockerSection()
         self.tags: dict[str, str] = {}
@@ -63,7 +65,7 @@ class Environment(EnvironmentSources):
         """Return the environment that the workspace knows as `definition`."""
         made = cls(definition.name)
         made.version = None if definition.version is None else str(definition.version)
-        made.environment_variables = dict(definition.environment_variables)
+        made._variables = definition.environment_variables
         made.tags = dict(definition.tags)
         packages = CondaDependencies.create(
             pip_packages=definition.pip_requirements,
@@ -83,6 +85,22 @@ class Environment(EnvironmentSources):
             definition.docker_registry or None,
         )
         return made
+
+    @property
+    def environment_variables(self) -> dict[str, str]:
+        """Names and values, for the script; of a registered one they are opened by the key file.
+
+        Raises:
+            WebserviceException: they were registered, and the key file is missing or another one.
+        """
+        if not isinstance(self._variables, dict):
+            with told_as():  # only now: without the key file all the rest can be seen
+                self._variables = dict(self._variables)
+        return self._variables
+
+    @environment_variables.setter
+    def environment_variables(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
 
     def definition(self) -> EnvironmentDefinition:
         """Return this as the workspace knows it."""
@@ -218,7 +236,9 @@ class Environment(EnvironmentSources):
                     action="Choose another, or say overwrite=True.",
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            files.write_json(folder / _DEFINITION, self.definition().to_document())
+            document = self.definition().whole_document()
+            # It has the values of the variables, as `load_from_directory` gives them back.
+            write_private(folder / _DEFINITION, f"{json.dumps(document, indent=2)}\n".encode())
             self.python.conda_dependencies.save(folder)
             if self.docker.base_dockerfile:
                 files.write_text(folder / "BaseDockerfile", self.docker.base_dockerfile)
@@ -247,6 +267,8 @@ class Environment(EnvironmentSources):
         source = Path(file_path)
         target = workspace.place.root / "wheels" / source.name
         with told_as():
+            if not source.is_file():
+                raise errors.UnreadableFile("expected a wheel", where=str(source), got="no file")
             if target.exists() and not exist_ok:
                 raise errors.AlreadyExists(
                     "expected a new wheel",
@@ -255,11 +277,6 @@ class Environment(EnvironmentSources):
                     action="Say exist_ok=True to use the one that is there.",
                 )
             if not target.exists():
-                try:
-                    with files.aside(target) as temporary:
-                        shutil.copyfile(source, temporary)
-                except FileNotFoundError as error:
-                    raise errors.UnreadableFile(
-                        "expected a wheel", where=str(source), got="no file"
-                    ) from error
+                with files.aside(target) as temporary:
+                    shutil.copyfile(source, temporary)
         return target.as_uri()

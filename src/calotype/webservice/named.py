@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from calotype.workspace.datasets import DatasetRegistry
 from calotype.workspace.environments import EnvironmentRegistry
 from calotype.workspace.model_registry import ModelRegistry
-from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from calotype.webservice.dataset import Dataset
@@ -75,10 +74,6 @@ class NamedDatasets(_Named["Dataset"], DatasetRegistry):
 
 class NamedEnvironments(_Named["Environment"], EnvironmentRegistry):
     """The environments of a workspace."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace)
-        self._workspace = workspace
 
     def by_name(self) -> dict[str, Environment]:
         """Return the latest version of every environment, by name."""

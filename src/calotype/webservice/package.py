@@ -15,6 +15,7 @@ from calotype.webservice.deploying import references_of
 from calotype.webservice.exceptions import WebserviceException, told_as
 from calotype.webservice.inference_config import InferenceConfig
 from calotype.webservice.model import Model
+from calotype.workspace.sealed_variables import MASK
 from calotype.workspace.service_settings import Inference
 from calotype.workspace.workspace import Workspace
 
@@ -125,7 +126,7 @@ class ModelPackage:
             "path": str(self.path),
             "modelIds": list(self._content.models),
             "command": self._content.command,
-            "environmentVariables": dict(self._variables),
+            "environmentVariables": dict.fromkeys(self._variables, MASK),
             "notes": list(self._notes),
         }
 

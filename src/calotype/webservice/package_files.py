@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from calotype import __version__, errors
+from calotype import __version__
 from calotype.workspace.environments import EnvironmentDefinition
 
 PORT: Final = 5001
@@ -17,6 +18,8 @@ USER: Final = "calotype"
 REQUIREMENTS: Final = "requirements.txt"
 WHEELS: Final = "wheels"
 _NEEDED_NO_MORE: Final = ("azureml-", "azure-ml-api-sdk")  # what of it scripts need comes with us
+_OURS: Final = {"PYTHONUNBUFFERED": "1", "CALOTYPE_CACHE": f"/tmp/{USER}"}  # noqa: S108 - a container's
+_GIVE_THEM: Final = "Set them where it runs: `docker run -e NAME` passes a variable on."
 _HEALTH: Final = (
     f"import urllib.request as r; r.urlopen('http://127.0.0.1:{PORT}/', timeout=3).read()"
 )
@@ -74,7 +77,8 @@ def dockerfile(content: PackageContent) -> str:
         *(f"COPY {folder}/ {folder}/" for folder in content.folders),
         f"RUN useradd --system --home-dir {HOME} --no-create-home {USER}",
         f"USER {USER}",
-        *(f"ENV {name}={_quoted(value)}" for name, value in _variables(content).items()),
+        *(f'ENV {name}="{value}"' for name, value in _OURS.items()),
+        *_left_out(content),
         f"EXPOSE {PORT}",
         "HEALTHCHECK --interval=10s --timeout=5s --start-period=300s "
         f"CMD {json.dumps(['python', '-c', _HEALTH])}",
@@ -86,6 +90,8 @@ def dockerfile(content: PackageContent) -> str:
 def readme(content: PackageContent) -> str:
     """Return how the package is run, with and without docker."""
     command = shlex.join(content.command)
+    names = variable_names(content.environment)
+    asked = f"Set {_listed(names)} before: no file here has their values.\n" if names else ""
     return f"""# {content.name}
 
 Serves {", ".join(content.models) or "a script"} with Calotype {__version__} on port {PORT}.
@@ -93,17 +99,29 @@ Serves {", ".join(content.models) or "a script"} with Calotype {__version__} on 
 With docker:
 
     docker build -t {content.name} .
-    docker run -p {PORT}:{PORT} {content.name}
+    {run_command(content)}
 
 Without docker, in a clean environment:
 
     pip install --find-links={WHEELS} -r {REQUIREMENTS}
     {command}
 
-Everybody who reaches the port may call it. To ask for keys, add `--auth key` to the command and
-pass CALOTYPE_PRIMARY_KEY and CALOTYPE_SECONDARY_KEY as environment variables (docker run -e).
+{asked}Everybody who reaches the port may call it. To ask for keys, add `--auth key` to the
+command and pass CALOTYPE_PRIMARY_KEY and CALOTYPE_SECONDARY_KEY as environment variables
+(docker run -e).
 Wheels that are in no index, Calotype's own among them, belong into `{WHEELS}`.
 """
+
+
+def variable_names(environment: EnvironmentDefinition | None) -> list[str]:
+    """Return what the script has to find among its environment variables."""
+    return sorted(environment.environment_variables) if environment is not None else []
+
+
+def run_command(content: PackageContent) -> str:
+    """Return how docker runs the image; variables come from where it is called."""
+    variables = [word for name in variable_names(content.environment) for word in ("-e", name)]
+    return shlex.join(["docker", "run", "-p", f"{PORT}:{PORT}", *variables, content.name])
 
 
 def notes(environment: EnvironmentDefinition | None) -> list[str]:
@@ -116,6 +134,11 @@ def notes(environment: EnvironmentDefinition | None) -> list[str]:
         found.append(
             f"conda packages are not installed: {names}. Name them as pip packages, or give the "
             "environment a Dockerfile or an image that has them."
+        )
+    if names := variable_names(environment):
+        found.append(
+            f"the values of variables are not in it, as they may be secrets: {_listed(names)}. "
+            f"{_GIVE_THEM}"
         )
     return found
 
@@ -132,19 +155,15 @@ def _base(environment: EnvironmentDefinition | None) -> list[str]:
     return [f"FROM {image or BASE_IMAGE}"]
 
 
-def _variables(content: PackageContent) -> dict[str, str]:
-    asked = content.environment.environment_variables if content.environment is not None else {}
-    ours = {"PYTHONUNBUFFERED": "1", "CALOTYPE_CACHE": f"/tmp/{USER}"}  # noqa: S108 - a container's
-    return {**ours, **asked}
+def _left_out(content: PackageContent) -> list[str]:
+    names = variable_names(content.environment)
+    if not names:
+        return []
+    return [f"# Not in the image, as they may be secrets: {_listed(names)}. {_GIVE_THEM}"]
 
 
-def _quoted(value: str) -> str:
-    if "\n" in value:
-        raise errors.UnparsableValue(
-            "expected values of one line", where="environment variables", got=repr(value)
-        )
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'"{escaped}"'
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
 
 
 def _is_old(line: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from calotype import errors
-from calotype.webservice.conda_dependencies import package_name
+from calotype.webservice.conda_dependencies import package_name, says_name
 from calotype.webservice.conda_package import pip_line
 from calotype.workspace.environments import EnvironmentDefinition
 
@@ -63,7 +63,9 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
     there = _installed(interpreter) if is_asked or definition.python_version else {}
     of_conda = [pip_line(one, installed=there) for one in definition.conda_dependencies]
     lines = [*definition.pip_requirements, *filter(None, of_conda)]
-    wanted = [line for line in lines if not _is_needed_no_more(line) and _applies(line)]
+    # What does not say its name may be there or not: nobody can look.
+    named = [line for line in lines if says_name(line)]
+    wanted = [line for line in named if not _is_needed_no_more(line) and _applies(line)]
     missing = [line for line in wanted if package_name(line) not in there]
     others = [line for line in wanted if line not in missing and not _fits(line, there)]
     command = _command(interpreter, [*missing, *others])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from calotype.workspace.machine import shown
+from calotype.workspace.sealed_variables import masked
 from calotype.workspace.services import Service, Version
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
         "numReplicas": runtime.num_replicas,
         "deploymentStatus": status_of(service, version),
         "scoringTimeoutMs": runtime.scoring_timeout_ms,
-        "environmentDetails": dict(inference.environment) or None,
+        "environmentDetails": masked(inference.environment) or None,
         "modelDetails": [{"id": model} for model in version.wanted.models],
         "isDefault": version.is_default,
         "trafficPercentile": version.traffic_percent,

@@ -50,7 +50,8 @@ NAMES: Final = (
     *_all(
         "Keyvault",
         "There is no key vault.",
-        "Give scripts their secrets as environment.environment_variables.",
+        "Give scripts their secrets as environment.environment_variables; the workspace seals "
+        "them.",
     ),
     *_all(
         "AmlCompute ComputeInstance BatchCompute DatabricksCompute DataFactoryCompute "

@@ -14,6 +14,13 @@ from sqlalchemy import Connection, RowMapping
 from calotype import errors
 from calotype.workspace import tables
 from calotype.workspace.naming import Reference, check_name, next_version, not_found
+from calotype.workspace.sealed_variables import (
+    SealedVariables,
+    check_variables,
+    masked,
+    sealed,
+    unsealed,
+)
 from calotype.workspace.services import now, user
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ class EnvironmentDefinition:
         conda_dependencies: packages of conda, such as "numpy=2.1".
         conda_channels: where conda looks for them.
         is_user_managed: the interpreter has all that is needed already.
-        environment_variables: for the script.
+        environment_variables: for the script; their values are secrets.
         base_image: of the container in `model package`.
         dockerfile: text that takes the place of `base_image`.
         docker_registry: address of the base image's registry.
@@ -52,14 +59,18 @@ class EnvironmentDefinition:
     conda_dependencies: tuple[str, ...] = ()
     conda_channels: tuple[str, ...] = ()
     is_user_managed: bool = False
-    environment_variables: dict[str, str] = field(default_factory=dict[str, str])
+    environment_variables: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     base_image: str = ""
     dockerfile: str = ""
     docker_registry: str = ""
     tags: dict[str, str] = field(default_factory=dict[str, str])
 
     def to_document(self) -> dict[str, Any]:
-        """Return this as JSON has it; what is empty is left out."""
+        """Return this as JSON shows it, without values of variables; what is empty is left out."""
+        return masked(self.whole_document())
+
+    def whole_document(self) -> dict[str, Any]:
+        """Return `to_document` with the values of the variables: to be sealed, never shown."""
         said = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
@@ -75,7 +86,7 @@ class EnvironmentDefinition:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Self:
-        """Return what `to_document` was made of.
+        """Return what `whole_document` was made of.
 
         Raises:
             UnparsableValue: it has an unknown key, or a value of another type.
@@ -102,6 +113,7 @@ class EnvironmentRegistry:
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._database = workspace.database
 
     def register(
@@ -112,13 +124,16 @@ class EnvironmentRegistry:
         The same definition as the latest one of its name stays that version.
 
         Raises:
-            UnparsableValue: the name is none.
+            UnparsableValue: the name is none, or that of a variable.
+            CorruptWorkspace: there are variables, and not the key file of this workspace.
         """
         check_name(definition.name, kind="environment")
-        plain = dataclasses.replace(definition, version=None, tags={}).to_document()
+        check_variables(definition.environment_variables)
+        plain = dataclasses.replace(definition, version=None, tags={}).whole_document()
+        kept = sealed(plain, self._workspace.key_file)
         with self._database.writing() as connection:
             latest = _row(connection, Reference(definition.name))
-            if latest is not None and latest["definition"] == plain:
+            if latest is not None and self._document(latest) == plain:
                 version = latest["version"]
                 if definition.tags:
                     tags = {**latest["tags"], **definition.tags}
@@ -129,7 +144,7 @@ class EnvironmentRegistry:
                     sqlalchemy.insert(tables.environments).values(
                         name=definition.name,
                         version=version,
-                        definition=plain,
+                        definition=kept,
                         labels=[],
                         tags=definition.tags,
                         properties={},
@@ -138,7 +153,7 @@ class EnvironmentRegistry:
                     )
                 )
             _label(connection, definition.name, version, labels)
-            return _definition(_existing(connection, Reference(definition.name, version)))
+            return self._definition(_existing(connection, Reference(definition.name, version)))
 
     def get(
         self, name: str, version: int | None = None, *, label: str | None = None
@@ -150,10 +165,10 @@ class EnvironmentRegistry:
         """
         with self._database.reading() as connection:
             if label in (None, LATEST):
-                return _definition(_existing(connection, Reference(name, version)))
+                return self._definition(_existing(connection, Reference(name, version)))
             for row in _rows(connection, name):
                 if label in row["labels"]:
-                    return _definition(row)
+                    return self._definition(row)
             known = {one for row in _rows(connection, name) for one in row["labels"]}
         raise errors.NotFound(
             f"expected a version with the label '{label}'",
@@ -166,7 +181,7 @@ class EnvironmentRegistry:
     ) -> builtins.list[EnvironmentDefinition]:
         """Return environments, by name, the newest version first."""
         with self._database.reading() as connection:
-            found = [_definition(row) for row in _rows(connection, name)]
+            found = [self._definition(row) for row in _rows(connection, name)]
         if not latest:
             return found
         newest = {one.name: one for one in reversed(found)}
@@ -191,11 +206,20 @@ class EnvironmentRegistry:
             _existing(connection, Reference(name, version))
             _label(connection, name, version, labels)
 
+    def _document(self, row: RowMapping) -> dict[str, Any]:
+        return unsealed(row["definition"], self._workspace.key_file)
+
+    def _definition(self, row: RowMapping) -> EnvironmentDefinition:
+        said = EnvironmentDefinition.of_document(self._document(row))
+        return dataclasses.replace(said, version=row["version"], tags=row["tags"])
+
 
 def _converted(key: str, value: Any) -> Any:
     is_list = key in ("pip_requirements", "pip_options", "conda_dependencies", "conda_channels")
     if is_list and isinstance(value, list | tuple):
         return tuple(str(one) for one in value)
+    if isinstance(value, SealedVariables):
+        return value
     if key in ("environment_variables", "tags") and isinstance(value, Mapping):
         return {str(name): str(one) for name, one in value.items()}
     expected: Any = {"version": (int, type(None)), "is_user_managed": bool}.get(key, str)
@@ -247,8 +271,3 @@ def _change(connection: Connection, name: str, version: int, **values: Any) -> N
         .where(key.name == name, key.version == version)
         .values(**values)
     )
-
-
-def _definition(row: RowMapping) -> EnvironmentDefinition:
-    said = EnvironmentDefinition.of_document(row["definition"])
-    return dataclasses.replace(said, version=row["version"], tags=row["tags"])

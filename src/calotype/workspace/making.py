@@ -47,7 +47,7 @@ def make(name: str, place: Location) -> bool:
     _refuse_password(place.database)
     store_url.refuse_secrets(place.artifacts)
     try:
-        place.root.mkdir(parents=True, exist_ok=True)
+        place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise errors.write_error(error, where=str(place.root)) from error
     with waiting(place.root / "making.lock"):

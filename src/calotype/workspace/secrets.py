@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +20,39 @@ class KeyFile:
 
     Args:
         path: of the key.
+        witness: gives something that it has sealed before; what it cannot open, another key has
+            sealed, and then this one seals nothing. None: the first secret is still to be sealed.
+
+    Attributes:
+        path: of the key.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, witness: Callable[[], bytes] | None = None) -> None:
+        self.path = path
+        self._witness = witness
 
     def make(self) -> None:
         """Make the key, unless there is one."""
-        if not self._path.exists():
+        if not self.path.exists():
             from cryptography.fernet import Fernet
 
-            write_private(self._path, Fernet.generate_key())
+            write_private(self.path, Fernet.generate_key())
 
     @property
     def is_private(self) -> bool:
         """Whether its owner only may read it."""
-        return os.name != "posix" or not stat.S_IMODE(self._path.stat().st_mode) & 0o077
+        return os.name != "posix" or not stat.S_IMODE(self.path.stat().st_mode) & 0o077
 
     def seal(self, value: dict[str, Any]) -> bytes:
-        """Return `value` encrypted."""
-        return self._fernet().encrypt(json.dumps(value).encode())
+        """Return `value` encrypted.
+
+        Raises:
+            CorruptWorkspace: this is the key file of another workspace.
+        """
+        fernet = self._fernet()
+        if self._witness is not None:  # what a foreign key seals, ours could never open again
+            self._opened(fernet, self._witness())
+        return fernet.encrypt(json.dumps(value).encode())
 
     def open(self, sealed: bytes) -> dict[str, Any]:
         """Return what was sealed.
@@ -46,14 +60,17 @@ class KeyFile:
         Raises:
             CorruptWorkspace: it was sealed with another key, or is damaged.
         """
+        return self._opened(self._fernet(), sealed)
+
+    def _opened(self, fernet: Fernet, sealed: bytes) -> dict[str, Any]:
         from cryptography.fernet import InvalidToken  # most commands open no secret
 
         try:
-            return json.loads(self._fernet().decrypt(sealed))
+            return json.loads(fernet.decrypt(sealed))
         except InvalidToken:
             raise errors.CorruptWorkspace(
                 "expected secrets that this key file opens",
-                where=str(self._path),
+                where=str(self.path),
                 got="others",
                 action="Put the key file of this workspace into its place.",
             ) from None
@@ -62,24 +79,24 @@ class KeyFile:
         from cryptography.fernet import Fernet
 
         try:
-            return Fernet(self._path.read_bytes())
+            return Fernet(self.path.read_bytes())
         except FileNotFoundError:
             raise errors.CorruptWorkspace(
                 "expected the key file of the workspace",
-                where=str(self._path),
+                where=str(self.path),
                 got="none",
                 action="Copy it from where the workspace was made, or restore it.",
             ) from None
         except OSError as error:
             raise errors.UnreadableFile(
                 "expected a key file that this user may read",
-                where=str(self._path),
+                where=str(self.path),
                 got=error.strerror or "an I/O error",
                 action="Work as the user who made the workspace.",
             ) from error
         except ValueError:
             raise errors.CorruptWorkspace(
-                "expected the key file of the workspace", where=str(self._path), got="another file"
+                "expected the key file of the workspace", where=str(self.path), got="another file"
             ) from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from calotype.workspace import service_rows
+from calotype.workspace.secrets import KeyFile
 from calotype.workspace.service_values import Revision, Service, Version
 
 
@@ -18,15 +19,17 @@ class ServiceEdit:
 
     Args:
         connection: the only writer.
+        key_file: seals the secrets of new revisions.
         service: as it is now.
 
     Attributes:
         service: as it was when the transaction began, which nobody else can change meanwhile.
     """
 
-    def __init__(self, connection: Connection, service: Service) -> None:
+    def __init__(self, connection: Connection, key_file: KeyFile, service: Service) -> None:
         self.service = service
         self._connection = connection
+        self._key_file = key_file
 
     def change(self, **values: Any) -> None:
         """Change columns of the service: access, credentials, desired, tags…"""
@@ -43,7 +46,7 @@ class ServiceEdit:
 
     def add_version(self, version: Version) -> None:
         """Write down a new version with its revisions."""
-        service_rows.add_version(self._connection, self.service.name, version)
+        service_rows.add_version(self._connection, self._key_file, self.service.name, version)
 
     def delete_version(self, version: str) -> None:
         """Forget a version and its revisions."""
@@ -61,7 +64,9 @@ class ServiceEdit:
         there = self.service.version(version)
         number = max((one.number for one in there.revisions), default=0) + 1
         numbered = dataclasses.replace(revision, number=number)
-        service_rows.add_revision(self._connection, self.service.name, version, numbered)
+        service_rows.add_revision(
+            self._connection, self._key_file, self.service.name, version, numbered
+        )
         values: dict[str, Any] = {"wanted_revision": number, "error": None}
         if self.service.target == "batch":
             values["serving_revision"] = number

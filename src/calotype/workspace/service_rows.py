@@ -12,30 +12,33 @@ from sqlalchemy import Connection, RowMapping
 from calotype import errors
 from calotype.workspace import tables
 from calotype.workspace.origin import aware, now
+from calotype.workspace.sealed_variables import sealed, unsealed
+from calotype.workspace.secrets import KeyFile
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
 from calotype.workspace.service_values import Revision, Service, Version
 
 
-def read(connection: Connection, name: str) -> Service | None:
+def read(connection: Connection, key_file: KeyFile, name: str) -> Service | None:
     """Return a service, None when there is none of that name."""
     query = sqlalchemy.select(tables.services).where(tables.services.c.name == name)
     row = connection.execute(query).mappings().one_or_none()
-    return _service(connection, row) if row is not None else None
+    return _service(connection, key_file, row) if row is not None else None
 
 
-def read_all(connection: Connection) -> list[Service]:
+def read_all(connection: Connection, key_file: KeyFile) -> list[Service]:
     """Return all services, by name."""
     query = sqlalchemy.select(tables.services).order_by(tables.services.c.name)
-    return [_service(connection, row) for row in connection.execute(query).mappings().all()]
+    rows = connection.execute(query).mappings().all()
+    return [_service(connection, key_file, row) for row in rows]
 
 
-def add(connection: Connection, service: Service) -> None:
+def add(connection: Connection, key_file: KeyFile, service: Service) -> None:
     """Write down a new service with its versions and their revisions."""
     values = _fields(service, but="versions")
     values["access"] = service.access.model_dump(mode="json")
     connection.execute(sqlalchemy.insert(tables.services).values(**values))
     for version in service.versions:
-        add_version(connection, service.name, version)
+        add_version(connection, key_file, service.name, version)
 
 
 def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None:
@@ -55,7 +58,7 @@ def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None
         raise missing(connection, name)
 
 
-def add_version(connection: Connection, service: str, version: Version) -> None:
+def add_version(connection: Connection, key_file: KeyFile, service: str, version: Version) -> None:
     """Write down a new version with its revisions."""
     connection.execute(
         sqlalchemy.insert(tables.service_versions).values(
@@ -66,7 +69,7 @@ def add_version(connection: Connection, service: str, version: Version) -> None:
         )
     )
     for revision in version.revisions:
-        add_revision(connection, service, version.name, revision)
+        add_revision(connection, key_file, service, version.name, revision)
 
 
 def change_version(
@@ -92,20 +95,25 @@ def delete_version(connection: Connection, service: str, version: str) -> None:
     )
 
 
-def add_revision(connection: Connection, service: str, version: str, revision: Revision) -> None:
+def add_revision(
+    connection: Connection, key_file: KeyFile, service: str, version: str, revision: Revision
+) -> None:
     """Write down a new revision.
 
     Raises:
+        CorruptWorkspace: it has variables, and this is not the key file of the workspace.
         NotFound: somebody has deleted a model of it since it was looked up.
     """
     _check_models(connection, revision.models)
+    inference = revision.inference.model_dump(mode="json", exclude={"environment"})
+    inference["environment"] = sealed(revision.inference.environment, key_file)
     connection.execute(
         sqlalchemy.insert(tables.service_revisions).values(
             service=service,
             version=version,
             number=revision.number,
             models=list(revision.models),
-            inference=revision.inference.model_dump(mode="json"),
+            inference=inference,
             runtime=revision.runtime.model_dump(mode="json"),
             created_at=now(),
         )
@@ -123,26 +131,29 @@ def missing(connection: Connection, name: str) -> errors.NotFound:
     )
 
 
-def _service(connection: Connection, row: RowMapping) -> Service:
+def _service(connection: Connection, key_file: KeyFile, row: RowMapping) -> Service:
     names = [item.name for item in dataclasses.fields(Service) if item.name != "versions"]
     values = {name: row[name] for name in names}
     values["access"] = AccessSettings.of(row["access"])
     values["created_at"], values["updated_at"] = aware(row["created_at"]), aware(row["updated_at"])
-    return Service(**values, versions=_versions(connection, row["name"]))
+    return Service(**values, versions=_versions(connection, key_file, row["name"]))
 
 
-def _versions(connection: Connection, service: str) -> tuple[Version, ...]:
+def _versions(connection: Connection, key_file: KeyFile, service: str) -> tuple[Version, ...]:
     key = tables.service_versions.c
     query = sqlalchemy.select(tables.service_versions).where(key.service == service)
     found: list[Version] = []
     for row in connection.execute(query.order_by(key.name)).mappings().all():
         names = [item.name for item in dataclasses.fields(Version) if item.name != "revisions"]
         values = {name: row[name] for name in names}
-        found.append(Version(**values, revisions=_revisions(connection, service, row["name"])))
+        revisions = _revisions(connection, key_file, service, row["name"])
+        found.append(Version(**values, revisions=revisions))
     return tuple(found)
 
 
-def _revisions(connection: Connection, service: str, version: str) -> tuple[Revision, ...]:
+def _revisions(
+    connection: Connection, key_file: KeyFile, service: str, version: str
+) -> tuple[Revision, ...]:
     key = tables.service_revisions.c
     query = sqlalchemy.select(tables.service_revisions).where(
         key.service == service, key.version == version
@@ -151,12 +162,16 @@ def _revisions(connection: Connection, service: str, version: str) -> tuple[Revi
         Revision(
             row["number"],
             tuple(row["models"]),
-            Inference.of(row["inference"]),
+            _inference(row["inference"], key_file),
             RuntimeSettings.of(row["runtime"]),
             aware(row["created_at"]),
         )
         for row in connection.execute(query.order_by(key.number)).mappings()
     )
+
+
+def _inference(said: Mapping[str, Any], key_file: KeyFile) -> Inference:
+    return Inference.of({**said, "environment": unsealed(said["environment"], key_file)})
 
 
 def _fields(value: Service | Version, *, but: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class RuntimeSettings(Parameters):
 class Inference(Parameters):
     """What runs the models; all empty: no code of the user's.
 
-    `environment` is `EnvironmentDefinition.to_document()` of environments.py.
+    `environment` is `EnvironmentDefinition.whole_document()` of environments.py: it has secrets.
     """
 
     entry_script: str = Field(default="", description="Below the source directory, with slashes.")
@@ -78,5 +78,5 @@ class Inference(Parameters):
     live_source: str = Field(
         default="", description="The source directory itself, which `reload` of a local reads anew."
     )
-    environment: dict[str, object] = Field(default_factory=dict)
+    environment: dict[str, object] = Field(default_factory=dict, repr=False)
     description: str = Field(default="")

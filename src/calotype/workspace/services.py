@@ -57,11 +57,12 @@ class ServiceRecords:
 
     def __init__(self, workspace: Workspace) -> None:
         self._database = workspace.database
+        self._key_file = workspace.key_file
 
     def list(self) -> list[Service]:
         """Return all, by name."""
         with self._database.reading() as connection:
-            return service_rows.read_all(connection)
+            return service_rows.read_all(connection, self._key_file)
 
     def get(self, name: str) -> Service:
         """Return one.
@@ -70,7 +71,7 @@ class ServiceRecords:
             NotFound: there is none of that name.
         """
         with self._database.reading() as connection:
-            found = service_rows.read(connection, name)
+            found = service_rows.read(connection, self._key_file, name)
             if found is None:
                 raise service_rows.missing(connection, name)
         return found
@@ -82,14 +83,14 @@ class ServiceRecords:
             AlreadyExists: the name is taken.
         """
         with self._writing() as connection:
-            if service_rows.read(connection, service.name) is not None:
+            if service_rows.read(connection, self._key_file, service.name) is not None:
                 raise errors.AlreadyExists(
                     "expected a name that no service has",
                     where=f"service '{service.name}'",
                     got="one of that name",
                     action="Choose another, or say overwrite=True (--overwrite).",
                 )
-            service_rows.add(connection, service)
+            service_rows.add(connection, self._key_file, service)
 
     @contextlib.contextmanager
     def editing(self, name: str) -> Generator[ServiceEdit]:
@@ -99,10 +100,10 @@ class ServiceRecords:
             NotFound: there is none of that name.
         """
         with self._writing() as connection:
-            found = service_rows.read(connection, name)
+            found = service_rows.read(connection, self._key_file, name)
             if found is None:
                 raise service_rows.missing(connection, name)
-            yield ServiceEdit(connection, found)
+            yield ServiceEdit(connection, self._key_file, found)
 
     def change(self, name: str, **values: Any) -> None:
         """Change columns of a service: access, credentials, desired, state, error, tags…

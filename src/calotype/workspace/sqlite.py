@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -39,6 +40,8 @@ def engine(path: str, *, make: bool, busy_timeout_ms: int) -> Engine:
     def connect() -> sqlite3.Connection:
         if make:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # its log gets the same mode from SQLite
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         mode = "rwc" if make else _mode(Path(path))
         connection = sqlite3.connect(
             f"{Path(path).absolute().as_uri()}?mode={mode}",

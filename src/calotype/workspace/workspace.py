@@ -48,7 +48,7 @@ class Workspace:
                 action="Make one with `calotype workspace create`.",
             )
         self.place = location
-        self.key_file = KeyFile(location.key_file)
+        self.key_file = KeyFile(location.key_file, lambda: self._sealed_management_key)
         self.database = Database(location.database)
         with contextlib.ExitStack() as stack:
             stack.callback(self.database.close)
@@ -150,7 +150,11 @@ class Workspace:
         Raises:
             CorruptWorkspace: the key file is missing or another one (2007).
         """
-        return self.key_file.open(str(self.fact(making.MANAGEMENT_KEY)).encode())["key"]
+        return self.key_file.open(self._sealed_management_key)["key"]
+
+    @property
+    def _sealed_management_key(self) -> bytes:
+        return str(self.fact(making.MANAGEMENT_KEY)).encode()
 
     def counts(self) -> dict[str, int]:
         """Return how many datasets, models, environments, runs and services there are."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import files
-from calotype.hosting.batch.predictions import LOCK
+from calotype.hosting.batch.places import LOCK
 from calotype.hosting.batch.script_job import check_threshold
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.progress import SILENCE, Progress

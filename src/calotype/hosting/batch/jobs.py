@@ -19,7 +19,7 @@ from typing import Final
 from calotype import errors
 from calotype.hosting import locks
 from calotype.hosting.batch.job import Job, job_of
-from calotype.hosting.batch.places import JobPlaces
+from calotype.hosting.batch.places import JobPlaces, check_out
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import KIND, RUNNING_STATES, true_state
 from calotype.secret_variables import for_ours
@@ -69,9 +69,13 @@ class BatchJobs:
             NotFound: there is no such service or dataset.
             NotSupported: the service is none for batches.
             InvalidDataset: there is nothing at `images`.
+            AlreadyExists: `out` holds something else.
+            CannotWrite: it cannot be made, or written to.
         """
         version = self._batch_version(service)
         source = self._source(images)
+        if out:
+            check_out(Path(out).absolute())
         run = Run(KIND, service, "Starting", host=identity(self._workspace.place))
         places = JobPlaces.of(self._workspace.place, service, run.id)
         result = Path(out).absolute() if out else places.results
@@ -85,7 +89,8 @@ class BatchJobs:
             "register_as": register_as,
         }
         held = _taken(places)
-        with contextlib.closing(_Releasing(held)):
+        with contextlib.ExitStack() as stack:
+            stack.callback(held.release)  # a child has it by now, and that does not free it
             self._runs.add(replace(run, inputs=inputs))
             self._launch(run.id, places, held)
         self._workspace.audit.note("batch.submit", service, job=run.id)
@@ -106,7 +111,8 @@ class BatchJobs:
         held = _taken(places) if job.is_over else None
         if held is None:
             raise errors.Busy("expected a job that has ended", where=f"job '{id}'", got=job.state)
-        with contextlib.closing(_Releasing(held)):
+        with contextlib.ExitStack() as stack:
+            stack.callback(held.release)  # a child has it by now, and that does not free it
             self._runs.change(id, state="Starting", error=None, ended_at=None)
             self._launch(id, places, held)
         self._workspace.audit.note("batch.resume", job.service, job=id)
@@ -270,16 +276,6 @@ class BatchJobs:
             )
         # Somebody has to ask how it ended, or it stays as a zombie while this process lives.
         threading.Thread(target=process.wait, daemon=True).start()
-
-
-class _Releasing:
-    """Lets go of a lock that a child has by now, without freeing it."""
-
-    def __init__(self, held: locks.Held) -> None:
-        self._held = held
-
-    def close(self) -> None:
-        self._held.release()
 
 
 def _taken(places: JobPlaces) -> locks.Held:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from calotype import errors
 from calotype.hosting.layout import Layout
 from calotype.workspace.location import Location
+
+LOCK: Final = ".lock"
+"""In the folder of a result: held by the one job that writes into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +50,36 @@ class JobPlaces:
     def scratch(self) -> Path:
         """For what is removed at the end."""
         return self.folder / "scratch"
+
+
+def check_out(folder: Path) -> None:
+    """Refuse a folder that no result can be written to; whose earlier result it has, a job finds.
+
+    Raises:
+        AlreadyExists: it holds something else.
+        CannotWrite: it cannot be made, or written to.
+    """
+    from calotype.scored_dataset import RUN_FILE  # it takes its time to load
+
+    if not (folder / RUN_FILE).exists():
+        check_free(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise errors.write_error(error, where=str(folder)) from error
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        AlreadyExists: that is so.
+    """
+    if folder.is_file() or (folder.is_dir() and any(p.name != LOCK for p in folder.iterdir())):
+        raise errors.AlreadyExists(
+            "expected a new folder, an empty one or the result of an earlier job",
+            where=str(folder),
+            action="Choose another folder.",
+        )

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from calotype import errors, files
+from calotype.hosting.batch.places import check_free
 from calotype.hosting.batch.rows import fitted, together
 from calotype.scored_dataset import COMPLETE, ERRORS_FILE, RUN_FILE, errors_schema
 from calotype.tables import ArrowSchema, ArrowTable
@@ -26,7 +27,6 @@ PARQUET: Final = "predictions.parquet"
 CSV: Final = "predictions.csv"
 RUNNING: Final = "running"
 _ROWS_PER_PART: Final = 10_000
-LOCK: Final = ".lock"
 
 
 class PredictionsWriter:
@@ -96,7 +96,7 @@ class PredictionsWriter:
         """
         place = self._folder / RUN_FILE
         if not place.exists():
-            _check_free(self._folder)
+            check_free(self._folder)
             self._save()
             return True
         earlier = files.read_json(place)
@@ -255,15 +255,6 @@ def _csv_writer(path: Path, schema: ArrowSchema) -> Any:
         path.touch()
         return contextlib.nullcontext()
     return csv.CSVWriter(path, schema)
-
-
-def _check_free(folder: Path) -> None:
-    if folder.is_file() or (folder.is_dir() and any(p.name != LOCK for p in folder.iterdir())):
-        raise errors.AlreadyExists(
-            "expected a new folder, an empty one or the result of an earlier job",
-            where=str(folder),
-            action="Choose another folder.",
-        )
 
 
 def _now() -> str:

@@ -86,5 +86,5 @@ def _script(source: Path, models: Path | None, inference: Inference) -> BatchScr
         source,
         models,
         environment.interpreter if environment else "",
-        environment.environment_variables if environment else {},
+        dict(environment.environment_variables) if environment else {},
     )

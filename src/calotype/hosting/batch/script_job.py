@@ -14,7 +14,8 @@ from typing import Any
 from calotype import __version__, errors, files
 from calotype.hosting.batch.image_items import ImageItems
 from calotype.hosting.batch.mini_batches import Items, MiniBatch, failures_of, mini_batches
-from calotype.hosting.batch.predictions import LOCK, PredictionsWriter
+from calotype.hosting.batch.places import LOCK
+from calotype.hosting.batch.predictions import PredictionsWriter
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.worker_client import BatchScript, MiniBatchFailed, WorkerClient
 from calotype.progress import SILENCE, Progress
