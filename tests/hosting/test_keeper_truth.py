@@ -119,6 +119,9 @@ def test_down_during_an_update_ends_the_waiting_and_all_processes(hosted: Hosted
     keeping.up(hosted.workspace)
     hosted.update("echo", ECHO)
     hosted.until_state("echo", "Healthy")
+    hosted.change("echo", desired="stopped")  # and somebody keeps it
+    seen = hosted.observe("echo")
+    assert (seen.state, seen.versions["default"].state) == ("Unhealthy", "Unhealthy")
 
 
 def is_over(process: psutil.Process) -> bool:

@@ -15,6 +15,8 @@ import psutil
 from calotype.hosting.launching import REPLICA_MARK
 
 _POLL_S = 0.5
+_OF_WORKSPACE = {"calotype.hosting.standby", "calotype.hosting.keeper"}
+"""What a replica starts that is not its own: it brings back a keeper."""
 
 
 class Watch:
@@ -131,7 +133,7 @@ def _resident(pid: int) -> int:
 
 
 class Family:
-    """What a process has started, as far as it was seen, and whose child it is by now.
+    """What a process has started, as far as it was seen, whoever its parent is by now.
 
     Args:
         pid: of the process.
@@ -153,7 +155,8 @@ class Family:
         """End all of them."""
         for one in self._known:
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                if not _OF_WORKSPACE.intersection(one.cmdline()):
+                    one.kill()
 
 
 def kill_remains(replica: str, family: Family | None = None) -> list[int]:

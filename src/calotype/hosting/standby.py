@@ -48,24 +48,29 @@ def main() -> None:
 
 
 def _end_hanging(lock: Path) -> None:
-    """End the keeper whenever it has not answered for long; the one who waits is the next."""
-    heard_s, pid = time.monotonic(), None
+    """End the keeper whenever it has not answered for long; the one who waits is the next.
+
+    Looks are counted and not seconds: of a machine that slept, nobody could have answered.
+    """
+    unanswered, pid = 0, None
     while True:
         time.sleep(HANGS_AFTER_S / _LOOKS)
         said = locks.facts(lock)
         if said.get("pid") != pid or _answers(str(said.get("socket", ""))):
-            heard_s, pid = time.monotonic(), said.get("pid")
-        elif time.monotonic() - heard_s > HANGS_AFTER_S and isinstance(pid, int):
-            if pid != os.getpid() and locks.is_held(lock):
+            unanswered, pid = 0, said.get("pid")
+            continue
+        unanswered += 1
+        if unanswered >= _LOOKS and isinstance(pid, int) and pid != os.getpid():
+            unanswered = 0
+            if locks.is_held(lock):
                 sys.stderr.write(f"keeper {pid} hangs and is ended\n")
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            heard_s = time.monotonic()
 
 
 def _answers(path: str) -> bool:
     with contextlib.suppress(OSError), contextlib.closing(socket.socket(socket.AF_UNIX)) as link:
-        link.settimeout(HANGS_AFTER_S / _LOOKS)
+        link.settimeout(HANGS_AFTER_S / _LOOKS / 2)
         link.connect(path)
         link.sendall(b'{"do": "ping"}\n')
         return bool(link.recv(1))
