@@ -168,7 +168,12 @@ def test_it_serves_images_with_the_same_bits(imagenet_model: ImageModel, tmp_pat
 
 def test_it_serves_an_entry_script(tmp_path: Path) -> None:
     script = tmp_path / "score.py"
-    script.write_text("import json\ndef run(raw_data): return sum(json.loads(raw_data)['data'])\n")
+    script.write_text(
+        "import json\n"
+        "from azureml.core import Dataset, Model, Run, Workspace\n"
+        "from azureml.core.webservice import AciWebservice\n"
+        "def run(raw_data): return sum(json.loads(raw_data)['data'])\n"
+    )
     with served(tmp_path, "--entry-script", script) as uri:
         assert answer_of(uri, b'{"data": [1, 2.5]}', "application/json") == 3.5
 

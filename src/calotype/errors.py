@@ -38,7 +38,6 @@ A message has four parts: where, what was expected, what came instead, what to d
 
 from __future__ import annotations
 
-import difflib
 import errno
 from collections.abc import Iterable
 from typing import ClassVar
@@ -369,6 +368,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("resnet81", ["resnet18", "densenet121"])
     "Did you mean 'resnet18'?"
     """
+    import difflib  # which takes longer than all the rest, and nearly nobody needs it
+
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean '{nearest[0]}'?" if nearest else ""
 

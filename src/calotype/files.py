@@ -48,7 +48,8 @@ def aside(path: Path) -> Generator[Path]:
     except OSError as error:
         raise errors.write_error(error, where=str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # the folder is a file
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

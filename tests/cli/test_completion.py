@@ -72,6 +72,7 @@ def test_bash_completes_names_of_services(home: Path) -> None:
 
 def test_bash_completes_names_of_models(home: Path) -> None:
     assert completed(home, "model", "deploy", "-n", "new", "-m", "rid") == ["ridge-model"]
+    assert completed(home, "model", "show", "rid") == ["ridge-model"]
 
 
 def test_names_are_read_without_anything_heavy(home: Path) -> None:
@@ -99,3 +100,5 @@ def test_each_shell_gets_its_script(shell: str) -> None:
     told = CliRunner().invoke(program, ["completion", shell])
     assert told.exit_code == 0
     assert "_CALOTYPE_COMPLETE" in told.output
+    if shell == "fish":  # a description has commas, and is not to end at the first
+        assert 'string split --max 1 ","' in told.output

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from small_networks import save_model
 
+from calotype.cli import terminal
 from calotype.cli.main import main
 from calotype.images.image_directory import ImageDirectory
 from calotype.workspace.workspace import Workspace
@@ -79,6 +81,20 @@ def test_tables_for_people(calotype: Call, photos: Path) -> None:
     assert "flowers:1" in calotype("dataset", "register", "flowers", photos, "--tag", "a=b")[1]
     assert "a=b" in calotype("dataset", "list")[1]
     assert "5 (" in calotype("dataset", "show", "flowers:1")[1]
+
+
+def test_a_list_in_a_narrow_terminal(
+    calotype: Call, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calotype("dataset", "register", "flowers", photos, "--tag", "licence=CC-BY", "--tag", "a=b")
+    monkeypatch.setattr(
+        terminal, "stdout_console", lambda: Console(width=60, highlight=False, file=sys.stdout)
+    )
+    lines = calotype("dataset", "list")[1].splitlines()
+    assert lines[1].split() == ["name", "version", "files", "size", "tags"]
+    assert lines[3].split()[:3] == ["flowers", "1", "5"]
+    assert "licence=CC-BY, a=b" in lines[3]
+    assert max(map(len, lines)) <= 60
 
 
 def test_wrong_tags_are_a_usage_error(calotype: Call, photos: Path) -> None:

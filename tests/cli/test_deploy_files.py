@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ AKS: dict[str, Any] = {
     "keys": {"primaryKey": "the-first-key", "secondaryKey": "the-second-key"},
     "tags": {"team": "garden"},
 }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a workspace that nothing is deployed in."""
+    folder = tmp_path_factory.mktemp("place")
+    done = CliRunner().invoke(program, ["workspace", "create", "tests", "-w", str(folder)])
+    assert done.exit_code == 0
+    return folder
 
 
 def write(path: Path, document: object) -> Path:
@@ -104,10 +114,106 @@ def test_all_faults_of_a_deployment_document_are_told_at_once(tmp_path: Path) ->
 
 
 def test_what_contradicts_itself_is_told() -> None:
-    with pytest.raises(errors.CalotypeError, match="min_replicas"):
+    with pytest.raises(errors.CalotypeError, match=r"autoScaler\.minReplicas \(5\)"):
         request({**AKS, "autoScaler": {"minReplicas": 5, "maxReplicas": 2}})
     with pytest.raises(errors.CalotypeError, match="both"):
         request({**AKS, "keys": {}, "tokenAuthEnabled": True})
+
+
+@pytest.mark.parametrize(
+    ("document", "options", "told"),
+    [
+        (
+            {"containerResourceRequirements": {"cpu": 2, "cpuLimit": 1}},
+            [],
+            "containerResourceRequirements.cpuLimit must be at least "
+            "containerResourceRequirements.cpu (2), not 1",
+        ),
+        (
+            {"autoScaler": {"autoscaleEnabled": False}},
+            [],
+            "numReplicas must be given with autoScaler.autoscaleEnabled false",
+        ),
+        ({"port": 80}, [], "port is not for AKS"),
+        (
+            {"storageEnabled": 3},
+            [],
+            "storageEnabled: must be true or false, not 3",
+        ),
+        (
+            {"autoScaler": {"maxReplicas": 500}},
+            [],
+            "dc.json: autoScaler.maxReplicas: must lie between 1 and 200. Got 500",
+        ),
+        ({"memory_gb": 1}, [], "Did you mean 'containerResourceRequirements.memoryInGB'?"),
+        ({"minReplicas": 1}, [], "Did you mean 'autoScaler.minReplicas'?"),
+        (
+            {"numReplicas": 2},
+            ["--autoscale-enabled"],
+            "numReplicas cannot be given with autoscale",
+        ),
+        (
+            {"containerResourceRequirements": {"cpu": 2}},
+            ["--cpu-cores-limit", "1"],
+            "--cpu-cores-limit must be at least containerResourceRequirements.cpu (2), not 1",
+        ),
+        ({}, ["--cpu-cores-limit", "1"], "--cpu-cores must be given with --cpu-cores-limit"),
+        ({}, ["--autoscale-max-replicas", "500"], "--autoscale-max-replicas: must lie between"),
+        (
+            {},
+            ["--as", "false"],
+            "--num-replicas must be given with --autoscale-enabled false",
+        ),
+    ],
+)
+def test_faults_are_told_as_the_reader_wrote_them(
+    place: Path, tmp_path: Path, document: dict[str, Any], options: list[str], told: str
+) -> None:
+    file = ["--dc", str(write(tmp_path / "dc.json", document))] if document else []
+    command = ["model", "deploy", "-n", "flowers", "--compute", "cluster", "-w", str(place)]
+    done = CliRunner().invoke(program, [*command, *file, *options])
+    message = str(done.exception).replace(str(tmp_path / "dc.json"), "dc.json")
+    assert told in message
+    names = set(re.findall(r"\w+_\w+", message))
+    assert names <= document.keys(), "the SDK calls it so"
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "told"),
+    [
+        ({"entryScript": "none.py"}, [], "ic.json: entryScript: expected a file that exists."),
+        (
+            {"entryScript": "score.py", "sourceDirectory": "none"},
+            [],
+            "ic.json: sourceDirectory: expected a folder that exists.",
+        ),
+        ({"entryScript": "a.py"}, ["--es", "b.py"], "--entry-script: expected a file that exists."),
+        (
+            {"entry_script": "score.py"},
+            [],
+            "entry_script: expected a known key. Did you mean 'entry",
+        ),
+        (
+            {"entryScript": "score.py", "environment": {"pip_requirements": ["none-such"]}},
+            [],
+            "or set environment.python.interpreterPath to a Python that has them.",
+        ),
+        (
+            {"entryScript": "score.py", "condaFile": "conda.yml"},
+            [],
+            "has them: `calotype environment register NAME --python PATH`.",
+        ),
+    ],
+)
+def test_faults_of_what_runs_are_told_as_the_reader_wrote_them(
+    place: Path, tmp_path: Path, said: dict[str, Any], options: list[str], told: str
+) -> None:
+    (tmp_path / "score.py").touch()
+    (tmp_path / "conda.yml").write_text("dependencies: [{pip: [none-such]}]")
+    path = write(tmp_path / "ic.json", said)
+    command = ["model", "deploy", "-n", "flowers", "--ic", str(path), "-w", str(place)]
+    done = CliRunner().invoke(program, [*command, *options])
+    assert told in str(done.exception).replace(str(path), "ic.json")
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "null"])

@@ -90,8 +90,13 @@ def test_show_update_download_delete(calotype: Call, file: Path, tmp_path: Path)
         calotype, *("model", "update", "m", "--add-tag", "b=2", "--remove-tag", "a"), "-d", "text"
     )
     assert (changed["tags"], changed["description"]) == ({"b": "2"}, "text")
+    code, _, err = calotype("model", "update", "m")
+    assert (code, err[:11], "expected something to change" in err) == (1, "error 0003:", True)
     assert document(calotype, "model", "show", "-n", "m:1")["services"] == []
     assert "text" in calotype("model", "show", "m")[1]
+    code, _, err = calotype("model", "update", "-n", "m")
+    assert code == 1
+    assert "update of model 'm:1': expected something to change" in err
     written = document(calotype, "model", "download", "m", "-t", tmp_path / "out")
     assert Path(written["path"]).read_bytes() == b"weights"
     code, _, err = calotype("model", "download", "m", "-t", tmp_path / "out")

@@ -134,3 +134,15 @@ def test_the_program_and_its_help_load_no_database() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("set()\n")
+
+
+def test_showing_a_workspace_loads_only_what_it_needs(tmp_path: Path) -> None:
+    assert calotype("workspace", "create", "flowers", cwd=tmp_path).returncode == 0
+    code = (
+        "import sys; import calotype.cli.main as main; main._run(['workspace', 'show'])\n"
+        "heavy = {'alembic', 'cryptography', 'fsspec', 'numpy', 'pandas', 'pydantic'}\n"
+        "print(heavy & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert run.stdout.endswith("set()\n")

@@ -68,7 +68,7 @@ async def main() -> None:
         public_keys=front.token_keys.encode() if front.token_keys else None,
     )
     await service.start()
-    server = WireServer(app, Path(said["socket"]), journal)
+    server = WireServer(app.answer, Path(said["socket"]), journal)
     await server.start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

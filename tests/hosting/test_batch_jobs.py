@@ -273,15 +273,15 @@ def test_what_cannot_be_a_job_is_refused(
     assert len(names(job.out)) == 12
 
 
-def test_a_model_that_needs_a_script_is_refused_before_a_job_begins(
+def test_a_job_with_a_model_that_needs_a_script_says_so(
     workspace: Workspace, jobs: BatchJobs, source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
     registered = workspace.models.register(tmp_path / "weights.bin", "weights")
     add_service(workspace, models=(registered.id,))
-    with pytest.raises(errors.NotSupported, match="models of kind files, and no script"):
-        jobs.submit("batch", source)
-    assert jobs.list() == []
+    job = finished(jobs, jobs.submit("batch", source), "Failed")
+    assert job.error is not None
+    assert "one image model, ONNX file or scikit-learn model" in job.error["message"]
 
 
 def test_two_jobs_do_not_write_into_one_folder(

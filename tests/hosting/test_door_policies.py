@@ -13,7 +13,7 @@ from calotype.hosting.autoscale import Autoscaler, AutoscaleRules
 from calotype.hosting.canary import RolloutRules, judge
 from calotype.hosting.counts import BOUNDS_MS, Snapshot, VersionCounts, Window
 from calotype.hosting.routes import VersionRoute
-from calotype.hosting.traffic import Traffic
+from calotype.hosting.traffic import Traffic, effective_percents
 
 
 def route(percent: int = 100, **values: Any) -> VersionRoute:
@@ -55,6 +55,16 @@ def test_copies_go_to_mirrors_but_never_to_who_answers() -> None:
     assert 520 < copied < 680
     assert not any(traffic.copies("shadow") for _ in range(50))
     assert not Traffic({"old": route()}).copies("old")
+
+
+def test_what_has_no_replica_leaves_its_share() -> None:
+    routes = {"old": route(0, is_default=True), "new": route(30), "newer": route(20)}
+    assert effective_percents(routes, ["old", "new", "newer"]) == {
+        "old": 50.0, "new": 30.0, "newer": 20.0,
+    }  # fmt: skip
+    assert effective_percents(routes, ["old", "newer"]) == {"old": 80.0, "new": 0, "newer": 20.0}
+    assert effective_percents(routes, ["new"]) == {"old": 0, "new": 100.0, "newer": 0}
+    assert effective_percents(routes, []) == {"old": 0, "new": 0, "newer": 0}
 
 
 def test_counts_tell_the_mean_load_between_two_answers() -> None:
@@ -194,9 +204,31 @@ def test_few_answers_decide_nothing() -> None:
     assert reason == "The new version has answered 49 of 50 requests."
 
 
-def test_last_step_is_all() -> None:
-    found = judge(RULES, percent=90, step_age_s=61, control=GOOD, candidate=window({200: 100}))
-    assert (found.action, found.percent) == ("advance", 100)
+@pytest.mark.parametrize(
+    ("percent", "most", "action", "after"),
+    [
+        (90, 100, "advance", 100),
+        (100, 100, "finish", 100),
+        (50, 60, "advance", 60),  # a third version has the rest
+        (60, 60, "finish", 60),
+    ],
+)
+def test_last_step_is_all_and_is_judged_too(
+    percent: int, most: int, action: str, after: int
+) -> None:
+    def step(candidate: Window) -> tuple[str, int]:
+        found = judge(
+            RULES,
+            percent=percent,
+            step_age_s=61,
+            control=GOOD,
+            candidate=candidate,
+            most_percent=most,
+        )
+        return found.action, found.percent
+
+    assert step(window({200: 100})) == (action, after)
+    assert step(window({500: 100})) == ("roll back", 0)
 
 
 def test_failures_roll_back_at_once() -> None:

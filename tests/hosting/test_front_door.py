@@ -40,7 +40,7 @@ def served() -> Generator[Door]:
         made.script_replica("a", SCRIPT, {"name": "first", "cors_origins": origins, "workers": 2})
         keys = {"primary_key": KEY, "secondary_key": KEY[::-1]}
         made.script_replica("b", SCRIPT, {"name": "second", "auth": "key"}, **keys)
-        made.services["first"] = ServiceRoute({"default": made.route("a")})
+        made.services["first"] = ServiceRoute({"default": made.route("a")}, cors_origins=origins)
         made.services["second"] = ServiceRoute({"default": made.route("b")}, max_body_bytes=1000)
         made.services["empty"] = ServiceRoute({"default": made.route()})
         made.write()
@@ -119,6 +119,19 @@ def test_cors_preflight(served: Door) -> None:
     assert answer.headers["access-control-allow-origin"] == "https://page.example"
 
 
+def test_pages_may_read_what_the_door_refuses_for_their_service(served: Door) -> None:
+    def allowed(path: str, origin: str) -> str | None:
+        asked = {"origin": origin, "x-calotype-version": "absent"}
+        reply = served.ask("POST", path, "x", asked)
+        check_error(reply, 404)
+        return reply.headers.get("access-control-allow-origin")
+
+    assert allowed(SCORE, "https://page.example") == "https://page.example"
+    assert allowed(SCORE, "https://evil.example") is None
+    assert allowed("/api/v1/service/second/score", "https://page.example") is None
+    assert allowed("/api/v1/service/none/score", "https://page.example") is None
+
+
 def test_key_is_asked_for_by_the_service(served: Door) -> None:
     path = "/api/v1/service/second/score"
     check_error(served.ask("POST", path, "x"), 401)
@@ -193,7 +206,9 @@ def test_limits_on_bodies(served: Door) -> None:
         assert caller.recv(100).startswith(b"HTTP/1.1 413 ")
     with closing(served.connection()) as connection:
         connection.request("POST", path, chunks(3), encode_chunked=True)
-        assert connection.getresponse().status == 413
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert b"at most 1,000 bytes" in answer.read()  # of this service, not the door's
     headers = {"authorization": f"Bearer {KEY}"}
     with closing(served.connection()) as connection:
         connection.request("POST", path, chunks(2), headers, encode_chunked=True)

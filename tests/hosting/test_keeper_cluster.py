@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
 import signal
 import threading
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -127,57 +125,3 @@ def test_up_serves_local_services_at_the_front_door_too(hosted: Hosted) -> None:
     until(answers, "it passes on")
     keeping.down(hosted.workspace)
     hosted.until_gone()
-
-
-FAILS = "def init():\n    pass\n\n\ndef run(data):\n    raise RuntimeError(data)\n"
-
-
-def add_version(hosted: Hosted, name: str, script: str, rules: dict[str, Any]) -> None:
-    """Put a new version beside the default one, with a tenth of the traffic, and roll it out."""
-    first = hosted.workspace.services.get(name).version()
-    inference = first.wanted.inference.model_copy(update={"source": hosted.source(script)})
-    rollout = {"rules": rules, "control": "default", "state": "in progress", "reason": ""}
-    fresh = dataclasses.replace(
-        first,
-        name="fresh",
-        is_default=False,
-        is_control=False,
-        traffic_percent=50,
-        serving_revision=None,
-        wanted_revision=1,
-        state="Transitioning",
-        revisions=(dataclasses.replace(first.wanted, number=1, inference=inference),),
-        rollout=rollout,
-    )
-    with hosted.workspace.services.editing(name) as edit:
-        edit.add_version(fresh)
-        edit.change_version("default", traffic_percent=50)
-    keeping.notify(hosted.workspace, name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("script", "state"), [(FAILS, "rolled back"), (ECHO, "done")], ids=["worse", "as good"]
-)
-def test_a_roll_out_ends_by_what_the_new_version_does(
-    hosted: Hosted, script: str, state: str
-) -> None:
-    hosted.add("rolled", target="cluster", num_replicas=1, max_request_wait_ms=20_000)
-    hosted.until_state("rolled", "Healthy")
-    until(lambda: works_at_door(hosted, "rolled"), "the front door answers")
-    add_version(hosted, "rolled", script, {"min_requests": 20, "step_percent": 50, "step_s": 0.1})
-
-    def fresh() -> Any:
-        return hosted.workspace.services.get("rolled").version("fresh")
-
-    def is_over() -> bool:
-        for _ in range(20):
-            score_at_door(hosted, "rolled")
-        return fresh().rollout["state"] != "in progress"
-
-    until(is_over, "the roll-out is decided", limit_s=40)
-    assert fresh().rollout["state"] == state
-    assert fresh().traffic_percent == (0 if state == "rolled back" else 100)
-    assert "new version" in fresh().rollout["reason"]
-    subjects = [entry.action for entry in hosted.workspace.audit.list("rolled")]
-    assert ("service.roll_back" in subjects) == (state == "rolled back")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from calotype import errors
-from calotype.hosting.log_files import RotatingLog, logs_of, tail
+from calotype.hosting.log_files import RotatingLog, logs_of, names_of, tail
 
 WRITER = """
 import os, sys
@@ -125,19 +125,31 @@ def test_files_are_private(tmp_path: Path) -> None:
 
 
 def test_lines_of_several_logs_are_merged_by_time_and_traces_stay_whole(tmp_path: Path) -> None:
-    write(tmp_path / "default-1-a.log", line(1, "a"), line(4, "b"), "Traceback", "  more")
-    write(tmp_path / "default-2-b.log", line(2, "c"), line(3, "d"), line(5, "e"))
-    write(tmp_path / "other-1-c.log", line(6, "f"))
+    write(tmp_path / "default-1-s-a.log", line(1, "a"), line(4, "b"), "Traceback", "  more")
+    write(tmp_path / "default-2-s-b.log", line(2, "c"), line(3, "d"), line(5, "e"))
+    write(tmp_path / "other-1-s-c.log", line(6, "f"))
     events = [
         json.loads(one)["event"] if one.startswith("{") else one
         for one in tail(tmp_path).splitlines()
     ]
     assert events == ["a", "c", "d", "b", "Traceback", "  more", "e", "f"]
     assert tail(tmp_path, 3).splitlines() == ["  more", line(5, "e"), line(6, "f")]
-    assert tail(tmp_path, 1, version="default") == line(5, "e") + "\n"
-    assert tail(tmp_path, version="none") == ""
+    assert tail(tmp_path, 1, names=names_of("s", "default")) == line(5, "e") + "\n"
+    assert tail(tmp_path, names=names_of("s", "none")) == ""
     assert tail(tmp_path, 0) == tail(tmp_path / "nothing") == ""
-    assert [log.path.name for log in logs_of(tmp_path, version="other")] == ["other-1-c.log"]
+    others = logs_of(tmp_path, names_of("s", "other"))
+    assert [log.path.name for log in others] == ["other-1-s-c.log"]
+
+
+@pytest.mark.parametrize("service", ["svc", "svc-2", "b-2-a-service-with-a-long-name"])
+@pytest.mark.parametrize("other", ["blue-2", "blue-2-svc", "blue-2-b"])
+def test_logs_of_a_version_are_not_those_of_one_with_a_longer_name(
+    tmp_path: Path, service: str, other: str
+) -> None:
+    for version in ("blue", other):
+        write(tmp_path / f"{version}-1-{service[:16]}-0a1b2c3d.log", f"of {version}")
+    for version in ("blue", other):
+        assert tail(tmp_path, names=names_of(service, version)) == f"of {version}\n"
 
 
 def test_init_ends_with_ready_at_each_start(tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ def test_an_init_that_raises_is_told_whole_and_serves_nothing(
     with pytest.raises(errors.OperationFailed, match="Failed"):
         management.run("failing", b"{}")
 
-    # The script is mended in place.
-    management.update("failing", inference=ask_for("failing", ANSWERS.format("well")).inference)
+    # Nobody can miss what never answered: it takes no `overwrite` to deploy what is mended.
+    management.deploy(ask_for("failing", ANSWERS.format("well")))
     management.wait("failing", timeout_s=30)
     assert said(management, "failing") == ["well", 1]
 
@@ -151,6 +151,8 @@ def test_an_init_that_raises_is_told_whole_and_serves_nothing(
     management.roll_back("failing")
     management.wait("failing", timeout_s=30)
     assert said(management, "failing") == ["well", 1]
+    with pytest.raises(errors.AlreadyExists, match="overwrite"):
+        management.deploy(ask_for("failing", ANSWERS.format("other")))
     management.delete("failing")
 
 

@@ -266,9 +266,11 @@ def test_names_never_become_paths_elsewhere(
 
 
 def _hold(home: str, held: Any, done: Any) -> None:
-    layout = Layout.of(Workspace.from_config(home).place)
-    with changing(layout, "nightly"):
+    workspace = Workspace.from_config(home)
+    with changing(Layout.of(workspace.place), "nightly"):
         held.set()
+        for number in range(20):
+            Management(workspace).update("nightly", add_tags={f"theirs-{number}": "1"})
         done.wait(20)
 
 
@@ -280,14 +282,21 @@ def test_one_change_at_a_time(workspace: Workspace, batch: Callable[..., Service
     other.start()
     try:
         assert held.wait(20)
+        for number in range(20):  # what is said about it is no operation on it
+            Management(workspace).update("nightly", add_tags={f"mine-{number}": 1})
         with pytest.raises(errors.Busy, match="in progress") as raised:
-            Management(workspace).update("nightly", tags={"a": "b"})
+            Management(workspace).update("nightly", runtime={"workers": 2})
         assert raised.value.http_status == 409
         assert Management(workspace).deploy(request("another", "batch")).name == "another"
     finally:
         done.set()
         other.join(20)
-    assert Management(workspace).update("nightly", tags={"a": "b"}).tags == {"a": "b"}
+    names = [f"{whose}-{number}" for whose in ("mine", "theirs") for number in range(20)]
+    assert workspace.services.get("nightly").tags == dict.fromkeys(names, "1")
+    updated = Management(workspace).update(
+        "nightly", runtime={"workers": 2}, add_tags={"a": 1}, remove_tags=names
+    )
+    assert updated.tags == {"a": "1"}
 
 
 @pytest.mark.parametrize(

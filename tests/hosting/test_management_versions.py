@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calotype import errors
-from calotype.hosting.canary import Verdict
+from calotype.hosting.canary import Action, Verdict
 from calotype.hosting.kept_load import write_verdict
 from calotype.hosting.management import Management, keeper, updating
 from calotype.hosting.management.credentials import make_credentials
@@ -138,16 +138,85 @@ def test_an_edit_that_fails_has_changed_nothing(workspace: Workspace) -> None:
     assert garden(workspace) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "values"),
+    [
+        ("set_traffic", {"percents": {"green": 0}}),
+        ("set_traffic", {"percents": {"blue": 60, "green": 40}}),
+        ("update_version", {"version": "green", "traffic_percent": 40}),
+        ("update_version", {"version": "green", "is_default": True}),
+    ],
+)
+def test_a_share_set_by_hand_ends_a_roll_out(
+    workspace: Workspace, change: str, values: dict[str, Any]
+) -> None:
+    management = Management(workspace)
+    management.start_canary("garden", "green", step_percent=20)
+    management.set_traffic("garden", {}, mirror={"green": 5})
+    management.create_version("garden", "red", traffic_percent=10)
+    management.set_traffic("garden", {"red": 5})
+    assert garden(workspace).version("green").rollout["state"] == "in progress"
+    management.delete_version("garden", "red")
+    getattr(management, change)("garden", **values)
+    rollout = garden(workspace).version("green").rollout
+    assert (rollout["state"], rollout["reason"]) == ("ended", "The traffic was shared out by hand.")
+    noted = workspace.audit.list("garden")
+    assert [one for one in noted if one.details.get("ended_rollouts") == ["green"]]
+
+
+def test_a_canary_is_measured_against_the_control_version_while_that_gets_requests(
+    workspace: Workspace,
+) -> None:
+    management = Management(workspace)
+
+    def control(version: str) -> str:
+        return management.start_canary("garden", version).version(version).rollout["control"]
+
+    management.create_version("garden", "red")
+    workspace.services.change_version("garden", "red", state="Healthy")
+    assert control("red") == "blue"  # the default, and the control too
+    management.update_version("garden", "green", is_control=True)
+    assert control("red") == "green"
+    assert control("green") == "blue"
+    management.delete_version("garden", "green")
+    red = garden(workspace).version("red").rollout
+    assert (red["state"], red["reason"]) == ("ended", "Version 'green' was deleted.")
+    assert control("red") == "blue"
+
+
+@pytest.mark.parametrize("state", ["Failed", "Unhealthy", "Transitioning"])
+def test_what_does_not_answer_is_not_rolled_out(workspace: Workspace, state: str) -> None:
+    workspace.services.change_version("garden", "green", state=state)
+    before = garden(workspace)
+    with pytest.raises(errors.NotSupported, match=f"expected a version that is Healthy.*{state}"):
+        Management(workspace).start_canary("garden", "green")
+    assert garden(workspace) == before
+
+
 def test_a_verdict_counts_only_for_the_shares_that_were_judged(workspace: Workspace) -> None:
     management = Management(workspace)
     judged = management.start_canary("garden", "green", step_percent=20)
     verdict = Verdict("advance", 40, "as good as the new version should be")
     management.set_traffic("garden", {"green": 0})
-    write_verdict(workspace, judged, judged.version("green"), "blue", verdict)
+    write_verdict(workspace, judged, judged.version("green"), verdict)
     assert shares(workspace) == {"blue": 100, "green": 0}
     judged = management.start_canary("garden", "green", step_percent=20)
-    write_verdict(workspace, judged, judged.version("green"), "blue", verdict)
+    workspace.services.change_version("garden", "green", serving_revision=2)
+    write_verdict(workspace, judged, judged.version("green"), verdict)
+    assert shares(workspace) == {"blue": 80, "green": 20}
+    judged = garden(workspace)
+    write_verdict(workspace, judged, judged.version("green"), verdict)
     assert shares(workspace) == {"blue": 60, "green": 40}
+
+
+def test_a_roll_out_is_done_when_the_last_step_was_as_good(workspace: Workspace) -> None:
+    Management(workspace).start_canary("garden", "green", step_percent=50)
+    steps: tuple[tuple[Action, str], ...] = (("advance", "in progress"), ("finish", "done"))
+    for action, state in steps:
+        judged = garden(workspace)
+        write_verdict(workspace, judged, judged.version("green"), Verdict(action, 100, "as good"))
+        assert garden(workspace).version("green").rollout["state"] == state
+        assert shares(workspace) == {"blue": 0, "green": 100}
 
 
 def fail_an_update(workspace: Workspace) -> Version:

@@ -345,6 +345,9 @@ def test_versions_of_a_cluster_service_share_its_traffic(hosted: Hosted) -> None
     assert shown["auth"] == "key"
     assert shown["scoring_uri"].endswith("/api/v1/service/shared/score")
     assert document(hosted, *run)["version"] == 1
+    for update in (["update"], ["update-version", "--version", "default"]):
+        told = calotype(hosted, "service", *update, "-n", "shared", "--ama", "3", code=1)
+        assert "as the number is fixed now" in str(told.exception)
 
     write(hosted, 2)
     calotype(hosted, "service", "create-version", "-n", "shared", "--version", "blue", *script)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 import trustme
+from browser import page_server, seen_by_page
 from running import (
     Program,
     Reply,
@@ -41,17 +37,6 @@ KEY_OF_NO_KNOWN_KIND = """-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VjBCIEIADk6vITB0nDBBstsYGwon7YhbxEaUXZN6dHvG8svCdX
 -----END PRIVATE KEY-----
 """
-BROWSER_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-PAGE = """<!doctype html><pre id="out">waiting</pre><script>
-fetch(URI, {method: "POST", body: JSON.stringify({data: [1, 2]}),
-  headers: {"Content-Type": "application/json", "Authorization": "Bearer KEY"}})
-  .then(answer => answer.json())
-  .then(value => { document.getElementById("out").textContent = "got " + JSON.stringify(value); },
-        error => { document.getElementById("out").textContent = "failed " + error; });
-</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -59,52 +44,6 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("script") / "score.py"
     path.write_text("import json\ndef run(raw_data): return json.loads(raw_data)\n")
     return path
-
-
-@pytest.fixture
-def page() -> Generator[Callable[[str], str]]:
-    """Serve one page on an origin of its own; the function sets its text and gives its address."""
-    pages = {"/": b""}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/" else 404)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(pages.get(self.path, b""))
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-
-        def show(text: str) -> str:
-            pages["/"] = text.encode()
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield show
-        server.shutdown()
-        thread.join()
-
-
-def shown_by_browser(address: str, profile: Path) -> str:
-    """Return what stands in the page once its script has run."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        required = os.environ.get("CALOTYPE_TOOLCHAINS", "required" if os.environ.get("CI") else "")
-        say = pytest.fail if required == "required" else pytest.skip
-        say("there is no chromium: install Debian's package chromium")
-    run = subprocess.run(
-        [chromium, *BROWSER_FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=10000",
-         "--dump-dom", address],
-        capture_output=True, text=True, check=True, timeout=60,
-        env={**os.environ, "HOME": str(profile)},
-    )  # fmt: skip
-    found = re.search(r'<pre id="out">(.*?)</pre>', run.stdout, re.DOTALL)
-    assert found, run.stdout
-    return found[1]
 
 
 def bearer(credential: str) -> dict[str, str]:
@@ -215,21 +154,24 @@ def test_credentials_are_ignored_where_nobody_asks(script: Path, tmp_path: Path)
     assert WRONG not in program.log_text()
 
 
-def test_a_page_of_another_origin_calls_a_protected_service(
-    script: Path, tmp_path: Path, page: Callable[[str], str]
-) -> None:
-    origin = page("")
-    options = ("--auth", "key", "--primary-key", PRIMARY, "--cors-origins", origin)
-    with serving(tmp_path, "--entry-script", script, *options) as program:
-        uri = json.dumps(program.facts["scoring_uri"])
-        page(PAGE.replace("URI", uri).replace("KEY", PRIMARY))
-        assert shown_by_browser(origin, tmp_path / "one") == 'got {"data":[1,2]}'
-        stranger = origin.replace("127.0.0.1", "localhost")  # another origin, not on the list
-        assert shown_by_browser(stranger, tmp_path / "two").startswith("failed")
-        until(lambda: len(program.events("request")) >= 3, "the lines of the log")
-        methods = [event["method"] for event in program.events("request")]
-        assert methods[:2] == ["OPTIONS", "POST"]
-        assert methods.count("POST") == 1
+def test_a_page_of_another_origin_calls_a_protected_service(script: Path, tmp_path: Path) -> None:
+    with page_server() as page:
+        origin = page()
+        options = ("--auth", "key", "--primary-key", PRIMARY, "--cors-origins", origin)
+        options += ("--max-body-bytes", 1000)
+        with serving(tmp_path, "--entry-script", script, *options) as program:
+            call = {"uri": program.facts["scoring_uri"], "key": PRIMARY, "body": {"data": [1, 2]}}
+            page([call, {**call, "body": "x" * 1000}])
+            (status, answer), (refused, why) = seen_by_page(origin, tmp_path / "one")
+            assert (status, answer) == (200, {"data": [1, 2]})
+            assert (refused, why["status_code"]) == (413, 413)
+            stranger = origin.replace("127.0.0.1", "localhost")  # another origin, not on the list
+            first, second = seen_by_page(stranger, tmp_path / "two")
+            assert first[0] == second[0] == "kept from the page"
+            until(lambda: len(program.events("request")) >= 3, "the lines of the log")
+            methods = [event["method"] for event in program.events("request")]
+            assert methods[:2] == ["OPTIONS", "POST"]
+            assert methods.count("POST") == 1
 
 
 def _issue(authority: trustme.CA, folder: Path, days: int = 90) -> None:

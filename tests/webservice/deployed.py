@@ -14,7 +14,6 @@ from calotype.serving.http_client import HttpClient, Reply
 from calotype.webservice.environment import Environment
 from calotype.webservice.inference_config import InferenceConfig
 from calotype.webservice.model import Model
-from calotype.webservice.webservice import Webservice
 from calotype.webservice.workspace import Workspace
 
 sys.path.append(str(Path(__file__).parents[1] / "clients"))
@@ -35,8 +34,6 @@ def running_workspace() -> Generator[tuple[Workspace, Path]]:
         try:
             yield workspace, folder
         finally:
-            for service in Webservice.list(workspace):
-                service.delete()
             keeping.down(workspace)
             workspace.close()
 

@@ -25,7 +25,7 @@ from calotype.serving.collection import append_rows
 from calotype.serving.metrics import BUCKETS_MS
 from calotype.webservice import drift_statistics, metrics_page
 from calotype.webservice.collected import CollectedDay, models_of, read_days
-from calotype.webservice.drift import drift_of, measure
+from calotype.webservice.drift_measurement import drift_of, measure
 from calotype.webservice.drift_page import render, verdict
 from calotype.webservice.drift_statistics import chi_square_tail, compare, holm, share_p_value
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings

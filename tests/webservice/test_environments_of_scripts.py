@@ -15,6 +15,7 @@ from calotype.azureml.core import Environment, Workspace
 from calotype.azureml.core.conda_dependencies import CondaDependencies
 from calotype.azureml.core.model import InferenceConfig
 from calotype.azureml.exceptions import WebserviceException
+from calotype.webservice.conda_package import pip_line
 from calotype.webservice.required_packages import OtherVersion
 from calotype.webservice.unsupported import NoMeaningHere
 
@@ -141,14 +142,15 @@ def test_missing_packages_are_named_with_the_command(ws: Workspace, script: Path
         "of_conda; os_name=='x'",
     ):
         packages.add_pip_package(line)
-    packages.add_conda_package("another-absent-one=3")
+    for line in ("another-absent-one=3", "conda-forge::pandas=1.2=py38_0", "cudatoolkit=11.8"):
+        packages.add_conda_package(line)
     config = InferenceConfig("score.py", source_directory=script, environment=environment)
     with pytest.raises(WebserviceException) as raised:
         config.build(ws)
     message = raised.value.message
-    assert "without no-such-thing, another-absent-one." in message
+    assert "without no-such-thing, another-absent-one; and with other versions: " in message
     command = f"{sys.executable} -m pip install 'no-such-thing>=2' 'another-absent-one==3.*'"
-    assert command in message
+    assert f"{command} pandas==1.2`" in message
     assert raised.value.number == 2001
     environment.python.user_managed_dependencies = True
     assert config.build(ws).environment["is_user_managed"] is True
@@ -159,8 +161,35 @@ def test_another_version_brings_a_warning(ws: Workspace, script: Path) -> None:
     environment.python.conda_dependencies.add_pip_package("numpy==1.0")
     environment.python.conda_dependencies.set_python_version("2.7")
     config = InferenceConfig("score.py", source_directory=script, environment=environment)
-    with pytest.warns(OtherVersion, match=r"numpy==1\.0 \(there is 2.*python==2\.7 \("):
+    environment.python.conda_dependencies.add_conda_package("pandas=1.1")
+    environment.python.conda_dependencies.add_conda_package("scikit-learn>=1.0")
+    told = r"numpy==1\.0 \(there is 2.*pandas==1\.1 \(.*python==2\.7 \(.*install numpy==1\.0 'pan"
+    with pytest.warns(OtherVersion, match=told):
         assert config.build(ws).entry_script == "score.py"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("numpy", "numpy"),
+        ("numpy=1", "numpy==1.*"),
+        ("numpy=1.2.*", "numpy==1.2.*"),
+        ("numpy==1.2", "numpy==1.2"),
+        ("numpy==1.2=py38_0", "numpy==1.2"),
+        ("numpy 1.2.3 py38_0", "numpy==1.2.3"),
+        ("numpy >= 1.2.*, <2", "numpy>=1.2,<2"),
+        ("numpy >=1.2,<2 py38_0", "numpy>=1.2,<2"),
+        ("numpy>=1,!=1.5", "numpy>=1,!=1.5"),
+        ("numpy=1.2|1.4", "numpy"),
+        ("numpy=*", "numpy"),
+        ("main/linux-64::NumPy~=1.2", "NumPy~=1.2"),
+        ("opencv", "opencv-contrib-python"),
+        ("pytorch[version='>=2,<3',build=py3.11_cpu]", "torch>=2,<3"),
+        ("mkl", None),
+    ],
+)
+def test_packages_of_conda_in_the_words_of_pip(line: str, expected: str | None) -> None:
+    assert pip_line(line, installed={"opencv-contrib-python"}) == expected
 
 
 def test_an_interpreter_that_is_not_there(ws: Workspace, script: Path) -> None:

@@ -6,11 +6,12 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from calotype import errors
-from calotype.azureml.core import Dataset, Model, ResourceConfiguration, Workspace
+from calotype.azureml.core import Dataset, Environment, Model, ResourceConfiguration, Workspace
 from calotype.azureml.exceptions import (
     ModelNotFoundException,
     UserErrorException,
@@ -48,6 +49,12 @@ def test_versions_and_filters(ws: Workspace, weights: Path) -> None:
     assert [one.id for one in Model.list(ws, latest=True)] == ["net:3", "other:1"]
     assert [one.id for one in Model.list(ws, tags=[["round", "2"]])] == ["net:2"]
     assert [one.id for one in Model.list(ws, model_framework="Onnx")] == ["other:1"]
+    assert Model.list(ws, tags={"round": "4"}) == []
+    for wanted in ({"round": "2"}, [["round", 2]], ["round", ("round", "2")]):
+        assert [one.id for one in Model.list(ws, tags=wanted)] == ["net:2"]  # pyright: ignore[reportArgumentType]
+    for shape in ([["round", "2", "x"]], [3], 3, [[]]):
+        with pytest.raises(WebserviceException, match="a key, or a key with its value"):
+            Model.list(ws, tags=shape)  # pyright: ignore[reportArgumentType]
     assert Model(ws, "net").version == 3
     assert Model(ws, "net", tags=[["round", "1"]]).version == 1
     assert Model(ws, "net", version=2).id == Model(ws, id="net:2").id == "net:2"
@@ -85,6 +92,55 @@ def test_what_is_said_about_a_model(ws: Workspace, weights: Path) -> None:
     model.delete()
     with pytest.raises(ModelNotFoundException):
         Model(ws, "net")
+
+
+@pytest.mark.parametrize("version", ["abc", "1.0", -1, True, "٣"])
+def test_versions_that_are_none(ws: Workspace, weights: Path, version: Any) -> None:
+    Model.register(ws, weights, "net")
+    environment = Environment("mine")
+    environment.register(ws)
+    environment.version = "abc"
+    for use in (
+        lambda: Model(ws, "net", version=version),
+        lambda: Model.get_model_path("net", version, _workspace=ws),
+        lambda: Environment.get(ws, "mine", version=version),
+        lambda: Environment.label(ws, "mine", version, ["good"]),
+        lambda: environment.register(ws),
+    ):
+        with pytest.raises(WebserviceException, match="a number, 1 or more"):
+            use()
+    with pytest.raises(UserErrorException, match="a number, 1 or more"):
+        Dataset.get_by_name(ws, "net", version=version)
+
+
+def test_what_no_model_can_be_registered_with(ws: Workspace, weights: Path) -> None:
+    unregistered = Dataset.File.from_files(weights)
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"tags": ["x"]}, "names with their values"),
+        ({"properties": "x"}, "names with their values"),
+        ({"datasets": [("training", unregistered)]}, "a registered dataset"),
+        ({"datasets": [unregistered]}, "pairs of a purpose"),
+        ({"sample_input_dataset": "x"}, "a registered dataset"),
+    )
+    for named, told in wrong:
+        with pytest.raises(WebserviceException, match=told):
+            Model.register(ws, weights, "net", **named)
+    assert list(ws.models) == []
+    model = Model.register(ws, weights, "net")
+    for use in (
+        lambda: model.add_tags(["x"]),  # pyright: ignore[reportArgumentType]
+        lambda: model.update(sample_output_dataset=unregistered),
+        lambda: model.add_dataset_references([("training", unregistered)]),
+    ):
+        with pytest.raises(WebserviceException):
+            use()
+    model.add_tags({"a": "1", "b": "2"})
+    model.update_tags_properties(remove_tags="a")
+    assert (model.tags, model.datasets) == ({"b": "2"}, {})
+    environment = Environment("mine")
+    environment.tags = ["x"]  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(WebserviceException, match="names with their values"):
+        environment.register(ws)
 
 
 def test_files_of_a_model(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,12 +308,57 @@ def test_an_old_config_names_its_workspace(
         Workspace.from_config(wrong)
 
 
+def test_a_configuration_leads_to_its_workspace_from_elsewhere(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", str(tmp_path / "nowhere"))
+    assert Workspace.list() == {}
+    ws.write_config(path="./cfg", file_name="ws.json")
+    ws.write_config()
+    for path, more in (
+        ("./cfg/ws.json", {}),
+        ("./cfg", {"_file_name": "ws.json"}),
+        (".", {}),
+        (".azureml/config.json", {}),
+    ):
+        found = Workspace.from_config(path, **more)
+        assert found.location == ws.location
+        found.close()
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", ws.location)
+    (found,) = Workspace.list()["tests"]
+    assert found.location == ws.location
+    found.close()
+    said = json.loads(Path("cfg/ws.json").read_text())
+    assert said.pop("workspace_name") == "tests"
+    for key in said:  # as of another machine
+        said[key] = "/no/such/place"
+    Path("cfg/ws.json").write_text(json.dumps({"workspace_name": "tests", **said}))
+    found = Workspace.from_config("cfg/ws.json")
+    assert found.location == ws.location
+    found.close()
+    Path("file").touch()
+    with pytest.raises(UserErrorException):
+        ws.write_config(path="file")
+
+
 def test_what_is_printed_is_short(ws: Workspace, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
     Model.register(ws, tmp_path / "weights.bin", "printed")
     assert repr(ws.models) == "NamedModels(['printed'])"
     assert repr(ws.environments) == "NamedEnvironments([])"
-    for use in (lambda: ws.experiments, lambda: ws.datastores, ws.get_default_keyvault):
+    for use in (
+        lambda: ws.experiments,
+        lambda: ws.datastores,
+        ws.get_default_keyvault,
+        lambda: ws.images,
+        lambda: ws.get_run("x"),
+        lambda: ws.set_default_datastore("x"),
+        lambda: ws.get_mlflow_tracking_uri,
+        lambda: Workspace.delete(ws),
+    ):
         with pytest.raises(WebserviceException) as raised:
             use()
         assert raised.value.number == 2006

@@ -14,7 +14,7 @@ import pytest
 
 from calotype.azureml.core.authentication import TokenAuthentication
 from calotype.azureml.exceptions import AzureMLException
-from calotype.serving.entry import data_collector, raw_http
+from calotype.serving.entry import data_collector, old_names
 from calotype.webservice.exceptions import WebserviceException
 from calotype.webservice.unsupported import UNSUPPORTED, NoMeaningHere
 
@@ -25,6 +25,7 @@ from calotype.azureml.core import ComputeInstance, Datastore, Experiment, Image,
 from calotype.azureml.core import ScriptRunConfig, Model
 from calotype.azureml.core.compute import AmlCompute, AksCompute
 from calotype.azureml.core.datastore import Datastore
+from calotype.azureml.core.environment import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
 from calotype.azureml.core.experiment import Experiment
 from calotype.azureml.core.image import ContainerImage, Image
 from calotype.azureml.core.model import ModelPackage
@@ -53,7 +54,7 @@ def test_imports_that_nobody_uses_harm_nobody() -> None:
     ("module", "name", "told"),
     [
         ("core", "Experiment", "no 'Experiment': it grouped the training runs"),
-        ("core.run", "Run", "Print what shall be logged"),
+        ("core.run", "get_run", "Print what shall be logged"),
         ("core.image", "ContainerImage", "Pass an InferenceConfig"),
         ("core.compute", "AmlCompute", "ComputeTarget(workspace, name) is this machine"),
         ("train.sklearn", "SKLearn", "no 'azureml.train.sklearn.SKLearn'"),
@@ -66,6 +67,30 @@ def test_using_one_says_what_it_was(module: str, name: str, told: str) -> None:
         with pytest.raises(WebserviceException) as raised:
             use()
         assert told in str(raised.value)
+        assert raised.value.number == 2006
+
+
+def test_a_run_that_nobody_submitted_prints_what_it_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from calotype.azureml.core import Run
+    from calotype.azureml.core.run import Run as same
+    from calotype.azureml.core.run import _OfflineRun  # pyright: ignore[reportPrivateUsage] - as is
+
+    run = Run.get_context()
+    run.log("accuracy", 0.5)
+    run.log_row("loss", epoch=1, value=0.25)
+    run.complete()
+    assert capsys.readouterr().out == "accuracy: 0.5\nloss: epoch=1, value=0.25\n"
+    assert same is Run
+    assert isinstance(run, Run)
+    assert isinstance(run, _OfflineRun)
+    assert run.id.startswith("OfflineRun")
+    with pytest.raises(AttributeError, match=r"no 'experiment' here\. Nothing is submitted"):
+        _ = run.experiment
+    for use in (Run, lambda: Run.list("x"), lambda: Run.get_context(allow_offline=False)):
+        with pytest.raises(WebserviceException) as raised:
+            use()
         assert raised.value.number == 2006
 
 
@@ -105,7 +130,7 @@ def test_logging_in_with_a_token_is_not_needed() -> None:
 def test_a_script_that_collects_itself_goes_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     monkeypatch.setattr(data_collector, "_told", False)
-    raw_http.offer_old_names()
+    old_names.offer()
     collector = importlib.import_module(name).ModelDataCollector(
         "model", designation="inputs", feature_names=["a", "b"]
     )
@@ -114,6 +139,8 @@ def test_a_script_that_collects_itself_goes_on(name: str, monkeypatch: pytest.Mo
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         collector.collect([1, 2], user_correlation_id="x")
+    for loaded in ("azureml.monitoring", "azureml"):  # of another test it may be the real one
+        sys.modules.pop(loaded, None)
 
 
 def test_a_marked_script_is_found_under_the_changed_import(tmp_path: Path) -> None:
@@ -122,6 +149,7 @@ def test_a_marked_script_is_found_under_the_changed_import(tmp_path: Path) -> No
         "from calotype.azureml.contrib.services.aml_request import rawhttp\n"
         "rawhttp(print)\n"
         "import json, sys\n"
+        "from calotype.azureml.core import Run\n"
         "heavy = {'sqlalchemy', 'pandas', 'onnxruntime'} & set(sys.modules)\n"
         "print(json.dumps([raw_http.is_marked(), sorted(heavy)]))"
     )

@@ -10,19 +10,31 @@ import pytest
 import requests
 from deployed import PUBLISHED, ROWS, running_workspace
 
+from calotype import __version__
 from calotype.azureml.core.workspace import Workspace
 from calotype.webservice.required_packages import OtherVersion
 from calotype.webservice.unsupported import NoMeaningHere
 
 SCORE = """
+import azureml.core
 import joblib
 import numpy as np
+from azureml.core import Dataset, Experiment, Run, Workspace
+from azureml.core.authentication import ServicePrincipalAuthentication
 from azureml.core.model import Model
+from azureml.exceptions import WebserviceException
 from inference_schema.schema_decorators import input_schema, output_schema
 from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
 
+workspace = Workspace.from_config()  # the one it is deployed in, opened before the fork
+
 def init():
     global model
+    Run.get_context().log("model", Model(workspace, "sklearn_regression_model.pkl").version)
+    try:
+        Model(workspace, "none")
+    except WebserviceException as error:
+        print("caught", error.number, azureml.core.VERSION)
     model = joblib.load(Model.get_model_path("sklearn_regression_model.pkl"))
 
 input_sample = np.array([[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]], dtype=np.float64)
@@ -123,6 +135,9 @@ def test_an_old_script(
     assert "expected a service 'my-custom-env-service'" in printed
     assert 'operation "Succeeded"' in printed
     assert service.run(json.dumps(ROWS)) == PUBLISHED
+    logged = service.get_logs()
+    assert "model: 1" in logged
+    assert f"caught 2004 {__version__}" in logged
     key, _ = service.get_keys()
     headers = {"Authorization": f"Bearer {key}"}
     swagger = requests.get(service.swagger_uri or "", headers=headers, timeout=30).json()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import trustme
 from deployed import PUBLISHED, ROWS, called, inference, running_workspace
 
-from calotype import errors
 from calotype.azureml.core import ComputeTarget, Model, Webservice, Workspace
 from calotype.azureml.core.compute.aks import AksUpdateConfiguration, SslConfiguration
 from calotype.azureml.core.webservice import (
@@ -23,7 +21,7 @@ from calotype.azureml.core.webservice import (
 )
 from calotype.azureml.exceptions import WebserviceException, WebserviceNotFound
 from calotype.hosting import keeping
-from calotype.hosting.management import Management
+from calotype.webservice.unsupported import NoMeaningHere
 
 ANSWERS = "def init(): pass\ndef run(data): return {!r}\n"
 RAISES = "def init():\n    raise LookupError('no such weights')\ndef run(data): return 1\n"
@@ -79,81 +77,10 @@ def cluster(place: _Place) -> Webservice:
     return service
 
 
-def test_an_instance_asks_for_nothing(instance: Webservice) -> None:
-    assert type(instance) is AciWebservice
-    assert (instance.state, instance.auth_enabled) == ("Healthy", False)
-    assert called(instance.scoring_uri, body=_rows()).status == 200
-    assert instance.run(ROWS) == PUBLISHED
-    with pytest.raises(WebserviceException, match="key"):
-        instance.get_keys()
-    with pytest.raises(WebserviceException, match="token"):
-        instance.get_token()
-
-
-def test_a_cluster_asks_for_a_key_of_which_one_can_be_exchanged(cluster: Webservice) -> None:
-    uri = cluster.scoring_uri
-    assert called(uri, body=_rows()).status == 401
-    primary, secondary = cluster.get_keys()
-    assert [called(uri, key, _rows()).status for key in (primary, secondary)] == [200, 200]
-    cluster.regen_key("pRIMARY")
-    renewed, same = cluster.get_keys()
-    assert same == secondary
-    tried = [called(uri, key, _rows()).status for key in (primary, renewed, secondary)]
-    assert tried == [401, 200, 200]
-    cluster.regen_key("secondary", set_key="one-that-I-chose")
-    assert cluster.get_keys() == (renewed, "one-that-I-chose")
-    assert cluster.run(ROWS) == PUBLISHED
-
-
 @pytest.mark.parametrize("key", ["tertiary", "", "token", None])
 def test_other_keys_cannot_be_exchanged(cluster: Webservice, key: str) -> None:
     with pytest.raises(WebserviceException, match="'Primary' or 'Secondary'"):
         cluster.regen_key(key)
-
-
-def test_tokens_end_and_do_not_go_with_keys(place: _Place, cluster: Webservice) -> None:
-    ws, folder = place
-    configuration = AksWebservice.deploy_configuration(num_replicas=1, token_auth_enabled=True)
-    service = Model.deploy(ws, "as-token", ["diabetes:1"], inference(folder), configuration)
-    service.wait_for_deployment()
-    token = service.get_access_token()
-    assert datetime.now(UTC) < token.refresh_after < token.expiry_on
-    assert called(service.scoring_uri, token.access_token, _rows()).status == 200
-    expired = Management(ws).token(service.name, lifetime_s=-60)
-    assert called(service.scoring_uri, expired.token, _rows()).status == 401
-    assert called(cluster.scoring_uri, token.access_token, _rows()).status == 401
-    with pytest.raises(WebserviceException, match="cannot both be True"):
-        AksWebservice.deploy_configuration(auth_enabled=True, token_auth_enabled=True)
-    with pytest.raises(WebserviceException, match="cannot both be True"):
-        service.update(auth_enabled=True, token_auth_enabled=True)
-
-
-def test_services_are_found_by_what_they_have(
-    place: _Place, instance: Webservice, cluster: Webservice
-) -> None:
-    ws, _ = place
-
-    def names(**filters: object) -> list[str]:
-        return [one.name for one in Webservice.list(ws, **filters)]  # pyright: ignore[reportArgumentType]
-
-    assert {"as-cluster", "as-instance"} <= set(names())
-    assert names(compute_type="ACI") == ["as-instance"]
-    assert "as-cluster" in names(compute_type="aks", model_name="diabetes")
-    assert names(model_name="another") == names(compute_type="IOT") == []
-    assert names(tags=["kind"]) == names(tags=[["kind", "aci"]]) == ["as-instance"]
-    assert names(tags=[["kind", "aks"]]) == names(tags=["kind"], compute_type="AKS") == []
-    assert names(properties=[["team", "one"]], model_id="diabetes:1") == ["as-cluster"]
-    with pytest.raises(WebserviceException, match="compute_type"):
-        names(compute_type="FPGA")
-
-
-def test_a_name_that_nobody_has(place: _Place) -> None:
-    with pytest.raises(WebserviceNotFound, match="nobody") as raised:
-        Webservice(place[0], "nobody")
-    assert isinstance(raised.value, errors.NotFound)
-    with pytest.raises(WebserviceNotFound):
-        LocalWebservice(place[0], "nobody")
-    assert LocalWebservice(place[0], "nobody", must_exist=False).state == "unknown"
 
 
 def test_a_service_of_another_kind(instance: Webservice) -> None:
@@ -167,26 +94,17 @@ def test_documents_have_exactly_the_documented_keys(
     assert set(instance.serialize()) == COMMON
     document = cluster.serialize()
     assert set(document) == COMMON | OF_CLUSTER
-    assert type(Webservice.deserialize(cluster.workspace, document)) is AksWebservice
+    assert document["computeName"] == "any"  # as its target was called
+    for kind in (Webservice, AksWebservice):
+        assert type(kind.deserialize(cluster.workspace, document)) is AksWebservice
+    with pytest.raises(WebserviceException, match="InstanceWebservice"):
+        AksWebservice.deserialize(instance.workspace, instance.serialize())
 
 
-def test_init_that_raises_is_shown_and_opens_no_route(
-    place: _Place, cluster: Webservice, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ws, folder = place
-    script = inference(folder, RAISES)
-    configuration = AksWebservice.deploy_configuration(num_replicas=1, auth_enabled=False)
-    service = Model.deploy(ws, "broken", ["diabetes"], script, configuration)
-    with pytest.raises(WebserviceException) as raised:
-        service.wait_for_deployment(show_output=True)
-    for told in (raised.value.message, capsys.readouterr().out):
-        assert "LookupError: no such weights" in told
-        assert "ridge.npz" in told
-    assert service.state == "Failed"
-    assert "LookupError: no such weights" in service.get_logs(init=True)
-    uri = (cluster.scoring_uri or "").replace("as-cluster", "broken")
-    assert called(uri).status in (404, 503)
-    service.delete()
+@pytest.mark.parametrize("num_lines", [0, -3])
+def test_no_lines_are_no_log(instance: Webservice, num_lines: int) -> None:
+    with pytest.raises(WebserviceException, match="1 or more"):
+        instance.get_logs(num_lines)
 
 
 def test_an_update_that_fails_leaves_what_runs(place: _Place, instance: Webservice) -> None:
@@ -226,6 +144,28 @@ def test_updates_keep_address_and_keys(place: _Place, cluster: Webservice) -> No
         cluster.update()
     with pytest.raises(WebserviceException, match="'image'"):
         cluster.update(image="x")
+    with pytest.raises(WebserviceException, match="autoscale_enabled=True"):
+        cluster.update(autoscale_max_replicas=3)
+
+
+def test_an_update_does_all_that_it_is_told_or_says_what_not(
+    instance: Webservice, cluster: Webservice
+) -> None:
+    with pytest.raises(WebserviceException, match=r"Got primary_key\. .*regen_key"):
+        cluster.update(primary_key="abcdefghijkl", description="lost")
+    with pytest.raises(TypeError, match="namspace"):
+        cluster.update(namspace="mine")
+    for service, named in (
+        (cluster, {"namespace": "mine", "blobfuse_enabled": True}),
+        (instance, {"location": "west"}),
+        (instance, {"vnet_name": "a", "subnet_name": "b", "dns_name_label": "c"}),
+    ):
+        before = service.record()
+        with pytest.warns(NoMeaningHere, match="nothing here") as warned:
+            service.update(**named)
+        assert {one.filename for one in warned} == {__file__}
+        assert all(f"'{name}'" in "".join(str(one.message) for one in warned) for name in named)
+        assert service.record() == before
 
 
 def test_settings_are_there_as_attributes(instance: Webservice, cluster: Webservice) -> None:
@@ -260,13 +200,28 @@ def test_a_service_that_is_starting_says_so(place: _Place) -> None:
     service = Model.deploy(ws, "slow", [], inference(folder, slow), configuration)
     with pytest.raises(WebserviceException, match=r"starting.* wait_for_deployment\(\)"):
         service.run("{}")
+    with pytest.raises(WebserviceException, match="autoscale_enabled=False"):
+        service.update(num_replicas=2)
+    with pytest.raises(WebserviceException, match="autoscale_min_replicas 11 is more than"):
+        service.update(autoscale_min_replicas=11)
+    service.update(autoscale_enabled=False, num_replicas=2)
+    with pytest.raises(WebserviceException, match="autoscale_enabled=True"):
+        service.update(autoscale_max_replicas=1)
     service.delete()
 
 
 def test_tags_change_and_properties_stay(instance: Webservice) -> None:
     instance.add_tags({"x": "1", "y": "2"})
     instance.remove_tags(["x"])
-    assert instance.tags == {"kind": "aci", "y": "2"}
+    instance.add_tags({"z": 3})  # pyright: ignore[reportArgumentType] - becomes text
+    assert instance.tags == {"kind": "aci", "y": "2", "z": "3"}
+    assert [one.name for one in Webservice.list(instance.workspace, tags=[["z", 3]])] == [  # pyright: ignore[reportArgumentType]
+        instance.name
+    ]
+    with pytest.raises(WebserviceException, match="names with their values"):
+        instance.add_tags(["x"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(WebserviceException, match="a key, or a key with its value"):
+        Webservice.list(instance.workspace, tags=[3])  # pyright: ignore[reportArgumentType]
     instance.add_properties({"p": "1"})
     with pytest.raises(WebserviceException, match="added only"):
         instance.add_properties({"p": "2"})

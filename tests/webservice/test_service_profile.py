@@ -121,7 +121,7 @@ def test_requests_come_from_a_dataset(workspace: Workspace, tmp_path: Path) -> N
     asked = [{"data": [number]} for number in range(3)]
     (tmp_path / "asked.txt").write_text("\n".join(map(json.dumps, asked)))
     dataset = Dataset.File.from_files(tmp_path / "asked.txt")
-    assert [json.loads(one.content) for one in bodies_of(dataset)] == asked
+    assert [json.loads(one.content) for one in bodies_of(dataset, workspace)] == asked
     registered = dataset.register(workspace, "asked", copy=True)
     configuration = script(tmp_path)
     made = profile(workspace, "lines", [], configuration, registered, duration_s=0.1)
@@ -139,22 +139,32 @@ def test_requests_come_from_a_dataset(workspace: Workspace, tmp_path: Path) -> N
         ("table.csv", "a,b\n1,2\n", ["a,b", "1,2"]),
     ],
 )
-def test_files_of_requests(tmp_path: Path, name: str, text: str, asked: list[str]) -> None:
-    (tmp_path / name).write_text(text)
-    for given in (tmp_path, tmp_path / name, str(tmp_path / name)):
-        assert [one.content.decode() for one in bodies_of(given)] == asked
-        assert {one.content_type for one in bodies_of(given)} == {"application/json"}
+def test_files_of_requests(
+    workspace: Workspace, tmp_path: Path, name: str, text: str, asked: list[str]
+) -> None:
+    folder = tmp_path / "requests"
+    folder.mkdir()
+    (folder / name).write_text(text)
+    workspace.datasets.register("asked", folder)
+    for given in (folder, folder / name, str(folder / name), folder / "*.*", "dataset:asked:1"):
+        assert [one.content.decode() for one in bodies_of(given, workspace)] == asked
+        assert {one.content_type for one in bodies_of(given, workspace)} == {"application/json"}
 
 
-def test_a_body_may_be_longer_than_a_path() -> None:
+def test_a_body_may_be_longer_than_a_path(workspace: Workspace) -> None:
     body = json.dumps({"data": [1.5] * 100})
-    assert [one.content.decode() for one in bodies_of(body)] == [body]
+    assert [one.content.decode() for one in bodies_of(body, workspace)] == [body]
 
 
-def test_a_file_without_requests_says_so(tmp_path: Path) -> None:
+def test_a_file_without_requests_says_so(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("\n")
     with pytest.raises(WebserviceException, match="expected requests"):
-        bodies_of(tmp_path / "none.txt")
+        bodies_of(tmp_path / "none.txt", workspace)
+    with pytest.raises(WebserviceException, match="none of that pattern"):
+        bodies_of(tmp_path / "*.jpg", workspace)
+    (tmp_path / "half.json").write_text('{"data": [1,')
+    with pytest.raises(WebserviceException, match="expected JSON"):
+        bodies_of(tmp_path / "half.json", workspace)
 
 
 def test_what_is_not_answered_cannot_be_measured(workspace: Workspace, tmp_path: Path) -> None:

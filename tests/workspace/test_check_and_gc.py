@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import sqlalchemy
 from writers import service
 
 from calotype import errors, files
+from calotype.workspace import environment_folders
 from calotype.workspace.check import Finding, check
+from calotype.workspace.environments import EnvironmentDefinition
 from calotype.workspace.garbage import collect
 from calotype.workspace.runs import Run
 from calotype.workspace.service_settings import Inference
@@ -146,9 +150,16 @@ def test_nothing_is_collected_while_a_list_is_missing(workspace: Workspace, tmp_
 
 def test_files_of_a_dataset_that_changed_are_seen(workspace: Workspace, tmp_path: Path) -> None:
     fill(workspace, tmp_path)
-    write(tmp_path / "noted/2.txt", "new")
-    ((where, _),) = problems(workspace)
-    assert where == "dataset 'noted:1'"
+    write(tmp_path / "noted/2.txt", "new")  # a folder in use
+    assert problems(workspace) == []
+    ((where, problem),) = [(one.where, one.problem) for one in unused(workspace)]
+    assert (where, "2 files of 4 bytes instead of 1" in problem) == ("dataset 'noted:1'", True)
+    for path in (tmp_path / "noted").iterdir():
+        path.unlink()
+    assert [where for where, _ in problems(workspace)] == ["dataset 'noted:1'"]
+    (tmp_path / "noted").rmdir()
+    ((where, problem),) = problems(workspace)
+    assert (where, "nothing there" in problem) == ("dataset 'noted:1'", True)
 
 
 def test_a_key_file_that_others_may_read_is_seen(workspace: Workspace, tmp_path: Path) -> None:
@@ -175,6 +186,46 @@ def test_folders_of_services_that_are_gone_go_unless_they_run(workspace: Workspa
         assert [finding.where for finding in unused(workspace)] == [str(services / "gone")]
         assert collect(workspace).folders == 1
     assert sorted(path.name for path in services.iterdir()) == ["kept", "runs"]
+
+
+def environment(folder: Path) -> Path:
+    """Lay out a virtual environment, long ago; return its Python."""
+    made = write(folder / environment_folders.MADE, "{}")
+    (folder / "bin").mkdir()
+    (folder / "bin/python").symlink_to(sys.executable)
+    make_old(made)
+    return folder / "bin/python"
+
+
+def test_environments_that_nothing_uses_go(workspace: Workspace) -> None:
+    place = workspace.place.root / "environments"
+    definition = EnvironmentDefinition("mine", pip_requirements=("scipy",))
+    workspace.environments.register(definition)
+    environment(environment_folders.folder_of(workspace, definition))
+    made = service(workspace, "flowers")
+    (version,) = made.versions
+    inference = Inference(environment={"interpreter": str(environment(place / "deployed"))})
+    revision = dataclasses.replace(version.revisions[0], inference=inference)
+    version = dataclasses.replace(version, revisions=(revision,))
+    workspace.services.add(dataclasses.replace(made, versions=(version,)))
+    for name in ("unused", "given", "locked"):
+        environment(place / name)
+    make_old(write(place / ".gone-half/bin/x", "").parent.parent)
+    assert environment_folders.is_made(place / "given")  # a deployment is about to name it
+    kept = {environment_folders.folder_of(workspace, definition).name, "deployed", "given"}
+    running = subprocess.Popen(
+        [environment(place / "running"), "-c", "input()"], stdin=subprocess.PIPE
+    )
+    with running, files.locked(environment_folders.lock_of(place / "locked"), what="a build"):
+        (finding,) = unused(workspace)
+        assert finding.problem.startswith("2 environments of ")
+        assert collect(workspace).environments == 1
+        left = {path.name for path in place.iterdir() if path.is_dir()}
+        assert left == kept | {"running", "locked"}
+        assert running.stdin is not None
+        running.stdin.close()
+    assert collect(workspace).environments == 2
+    assert {path.name for path in place.iterdir() if path.is_dir()} == kept
 
 
 def test_rows_that_belong_to_none_are_seen(workspace: Workspace) -> None:

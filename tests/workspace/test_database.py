@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -146,3 +149,32 @@ def test_connections_that_the_server_has_closed_are_made_anew(
     with database.writing() as connection:
         put(connection, "b", None)
     assert names(database) == ["a", "b"]
+
+
+FORKED = """
+import json, os, sys
+from calotype.workspace.database import Database
+
+def connected():
+    with database.reading() as connection:
+        return id(connection.connection.dbapi_connection)
+
+database = Database(sys.argv[1], make=True)
+before = connected()
+ours, theirs = os.pipe()
+if os.fork() == 0:
+    os.write(theirs, str(connected()).encode())
+    os._exit(0)
+os.wait()
+print(json.dumps([before, int(os.read(ours, 100)), connected()]))
+database.close()
+"""
+
+
+def test_a_forked_process_has_connections_of_its_own(database_url: str) -> None:
+    """Entry scripts may open a workspace before their workers are forked."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, database_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, inside, after = json.loads(done.stdout)
+    assert inside != before
+    assert after == before

@@ -229,6 +229,36 @@ class TestSources:
         made = workspace.datasets.register("d", tmp_path / "a[1]")
         assert made.source["form"] == "folder"
 
+    def test_a_pattern_below_a_name_with_brackets(
+        self,
+        workspace: Workspace,
+        photos: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        photos.rename(tmp_path / "a[1]")
+        monkeypatch.chdir(tmp_path / "a[1]")
+        for source in ("*/1.jpg", f"{tmp_path}/a[1]/*/1.jpg", tmp_path / "a[1]/cats/../*/1.jpg"):
+            made = workspace.datasets.register("d", source)
+            assert (made.source["form"], made.files) == ("pattern", 2)
+        with pytest.raises(errors.UnreadableFile, match="nothing there"):
+            workspace.datasets.register("d", "missing.jpg")
+
+    @pytest.mark.parametrize("copy", [False, True])
+    def test_a_pattern_stays_in_its_folder(
+        self, workspace: Workspace, photos: Path, tmp_path: Path, copy: bool
+    ) -> None:
+        (tmp_path / "secret.txt").write_text("x")
+        with pytest.raises(
+            errors.UnparsableValue, match=r"without '\.\.' behind its first wildcard"
+        ):
+            workspace.datasets.register("d", f"{photos}/*/../../secret.txt", copy=copy)
+        made = workspace.datasets.register("d", f"{photos}/*/1.jpg")
+        made.source["pattern"] = "*/../../secret.txt"  # as an older program registered it
+        with pytest.raises(errors.UnparsableValue):
+            made.download(tmp_path / "out")
+        assert names(tmp_path / "out") == []
+
     def test_a_table(self, workspace: Workspace, tmp_path: Path) -> None:
         (tmp_path / "x.csv").write_text("1,2")
         made = workspace.datasets.register("d", tmp_path / "x.csv", copy=True)

@@ -24,6 +24,7 @@ class Site(http.server.ThreadingHTTPServer):
 
     Attributes:
         content: by path.
+        names: what files are called, by path: parameters of Content-Disposition.
         asked: the paths that were asked for.
         done: ends answers that wait.
     """
@@ -33,6 +34,7 @@ class Site(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.content: dict[str, bytes] = {}
+        self.names: dict[str, str] = {}
         self.asked: list[str] = []
         self.done = threading.Event()
 
@@ -68,7 +70,9 @@ class Page(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"12345")
         elif path in self.server.content:
             body = self.server.content[path]
-            self._begin(200, {"Content-Length": str(len(body))})
+            said = self.server.names.get(path)
+            named = {"Content-Disposition": f"attachment; {said}"} if said else {}
+            self._begin(200, {"Content-Length": str(len(body)), **named})
             self.wfile.write(body)
         else:
             self._begin(404, {"Content-Length": "0"})
@@ -146,6 +150,43 @@ def test_the_file_is_called_as_in_the_url(site: Site, tmp_path: Path, path: str,
     site.content[path] = b"1"
     written = fetch(site.url(path), tmp_path)
     assert written == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "name"),
+    [
+        ("/download?id=3", "filename=pics.zip", "pics.zip"),
+        ("/get.php", "filename*=UTF-8''gr%C3%BCn.zip", "grün.zip"),
+        ("/get", "filename=../../a.zip", "a.zip"),
+        ("/download?id=3", "filename=download", "download.zip"),
+        ("/download?id=3", "", "download.zip"),
+        ("/v1.2", "", "v1.2.zip"),
+        ("/", "", "content.zip"),
+        ("/to//cdn/pics.zip", "", "pics.zip"),
+        ("/to//cdn/3f9a", "", "3f9a.zip"),
+        ("/weights.npz", "", "weights.npz"),
+    ],
+)
+def test_an_archive_is_known_whatever_its_address(
+    site: Site, tmp_path: Path, archive: bytes, path: str, said: str, name: str
+) -> None:
+    place = path.partition("?")[0].removeprefix("/to/")
+    site.content[place] = archive
+    site.names[place] = said
+    assert fetch(site.url(path), tmp_path) == tmp_path / name
+
+
+def test_an_archive_without_a_suffix_is_checked(
+    workspace: Workspace, site: Site, archive: bytes
+) -> None:
+    site.content["/redir"] = archive
+    made = workspace.datasets.register("d", site.url("/redir"))
+    assert made.source["form"] == "archive"
+    with ImageDirectory.open(made.path_or_unpacked()) as directory:
+        assert directory.categories == ["cats", "dogs"]
+    site.content["/redir"] = archive[:-100]
+    with pytest.raises(errors.InvalidArchive):
+        workspace.datasets.register("d", site.url("/redir"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from postgres_server import PostgresServer
 
 from calotype import errors
-from calotype.workspace import location
+from calotype.workspace import location, store_url
 from calotype.workspace.database import Database
 from calotype.workspace.location import Location
 from calotype.workspace.opening import open_workspace
@@ -347,12 +347,52 @@ def test_other_databases_are_refused(tmp_path: Path, url: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("s3://id:sesame@bucket/flowers", "s3://bucket/flowers"),
+        ("s3://id:ses/ame+7/==@bucket/flowers", "s3://bucket/flowers"),
+        ("s3://bucket/flowers?AWS_SECRET_ACCESS_KEY=sesame", "s3://bucket/flowers"),
+        ("https://bucket.host/flowers?X-Amz-Signature=sesame", "https://bucket.host/flowers"),
+        ("simplecache::sftp://me:sesame@host:22/flowers", "simplecache::sftp://host:22/flowers"),
+    ],
+)
+def test_secrets_of_a_store_are_not_written_to_a_file(tmp_path: Path, url: str, where: str) -> None:
+    with pytest.raises(errors.NotSupported, match="AWS_PROFILE") as made:
+        Workspace.create("flowers", tmp_path, artifacts=url)
+    assert made.value.where == where
+    assert "ses" not in str(made.value)
+    assert list(tmp_path.iterdir()) == []
+    # Somebody may have written it by hand.
+    assert Location.of_folder(tmp_path, artifacts=url).shown_artifacts == where
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://flowers",
+        "sftp://me@host:2222/of@2024/a:b",
+        "abfs://container@account.dfs.core.windows.net/x",
+        "s3://bucket/a?versionId=7",
+    ],
+)
+def test_a_store_whose_url_has_no_secret_is_taken(url: str) -> None:
+    store_url.refuse_secrets(url)
+    assert store_url.shown(url) == url.partition("?")[0]
+
+
+def test_the_url_of_something_else_is_no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALOTYPE_WORKSPACE", "mysql://me:sesame@host/x")
+    with pytest.raises(errors.NotSupported, match="expected a folder, or the URL") as caught:
+        open_workspace()
+    assert "sesame" not in str(caught.value)
+
+
 def test_the_configuration_says_only_what_is_elsewhere(tmp_path: Path) -> None:
     place = Location.of_folder(tmp_path / ODD)
     assert place.to_document() == {"database": "", "artifacts": ""}
-    away = Location.of_folder(tmp_path, artifacts="s3://key:secret@bucket/x")
-    assert away.to_document()["artifacts"] == "s3://key:secret@bucket/x"
-    assert away.shown_artifacts == "s3://bucket/x"
+    away = Location.of_folder(tmp_path, artifacts="s3://bucket/x")
+    assert away.to_document()["artifacts"] == away.shown_artifacts == "s3://bucket/x"
 
 
 @pytest.mark.parametrize(

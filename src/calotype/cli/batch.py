@@ -1,4 +1,4 @@
-"""`calotype service submit`, `jobs`, `job` and their kin: folders of images through a service."""
+"""`calotype service submit`, `jobs`, `job` and their kin: whole datasets through a service."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ if TYPE_CHECKING:
         "calotype model deploy -n flowers-batch -m flowers --compute batch",
         "calotype service submit -n flowers-batch --images photos/ --out scored --wait",
         "calotype service submit -n prices --images scans.zip --mini-batch-size 50 --retries 1",
+        "calotype service submit -n churn --data customers.csv --mini-batch-size 1000 --wait",
     )
 )
 @name_option
 @click.option(
     "--images",
+    "--data",
+    "images",
     required=True,
     metavar="SOURCE",
-    help="An image directory, a folder, an archive, one image, or a registered dataset.",
+    help="An image directory, a folder, an archive, one image, or a registered dataset; for a "
+    "model of rows a CSV, Parquet or JSON lines file, or a folder of such.",
 )
 @click.option(
     "--out",
@@ -56,11 +60,12 @@ def submit(
     wait: bool,
     **settings: Any,
 ) -> None:
-    """Send all images of SOURCE through a batch service, in a process that goes on by itself.
+    """Send all of SOURCE through a batch service, in a process that goes on by itself.
 
-    An image model writes a scored dataset, as `calotype score` does. A script with
-    run(mini_batch) gets lists of file paths; what it returns becomes predictions.parquet and
-    predictions.csv. Images without a prediction are in errors.parquet.
+    An image model writes a scored dataset, as `calotype score` does. An ONNX file or a
+    scikit-learn model takes rows, a script with run(mini_batch) lists of file paths; what they
+    return becomes predictions.parquet and predictions.csv. Images and rows without a prediction
+    are in errors.parquet.
     """
     jobs = _jobs()
     job = jobs.submit(
@@ -174,7 +179,7 @@ def _render(console: Console, job: Job) -> None:
         ("job", job.id),
         ("service", job.service),
         ("state", job.state),
-        ("images", job.images),
+        ("source", job.images),
         ("result", job.out),
         ("done", _done(job)),
     ]

@@ -32,6 +32,8 @@ def completion(terminal: Terminal, shell: str) -> None:
     assert kind is not None
     script = kind(program, {}, "calotype", "_CALOTYPE_COMPLETE").source_vars()
     text = kind.source_template % script
+    # click's script for fish would cut every description at its first comma.
+    text = text.replace('(string split "," ', '(string split --max 1 "," ')
     terminal.show({"shell": shell, "script": text}, lambda _: click.echo(text))
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype.cli.completion import complete_datasets
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calotype.workspace.dataset import Dataset
+    from calotype.workspace.dataset import RegisteredDataset
 
 
 @click.group()
@@ -87,7 +88,7 @@ def register(
 
 
 @command(name="list", epilog=examples("calotype dataset list", "calotype dataset list flowers"))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_datasets)
 @filter_option("--tag", help="Only those with this tag.")
 @click.option("--latest", is_flag=True, help="Of each name the newest version only.")
 @workspace_option
@@ -102,7 +103,7 @@ def list_(terminal: Terminal, name: str | None, tag: Sequence[Sequence[str]], la
         "calotype dataset show flowers", "calotype dataset show flowers:2 --preview flowers.html"
     )
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.option("--preview", type=PATH, metavar="OUT.html", help="Write a page with small pictures.")
 @click.option(
     "--thumbnails",
@@ -123,7 +124,7 @@ def show(terminal: Terminal, name: str, preview: Path | None, thumbnails: int) -
 
 
 @command(epilog=examples("calotype dataset download flowers", "calotype dataset download a:1 out"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.argument("out", type=PATH, default=".")
 @click.option("--overwrite", is_flag=True, help="Replace files and folders of the same names.")
 @workspace_option
@@ -141,7 +142,7 @@ def download(terminal: Terminal, name: str, out: Path, overwrite: bool) -> None:
 
 
 @command(epilog=examples("calotype dataset delete flowers:1"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @workspace_option
 def delete(terminal: Terminal, name: str) -> None:
     """Forget a dataset: NAME for its newest version, or NAME:VERSION. Your own files stay."""
@@ -152,7 +153,7 @@ def delete(terminal: Terminal, name: str) -> None:
     terminal.show(document, lambda console: facts(console, [("deleted", found.id)]))
 
 
-def _render(console: Console, one: Dataset, preview: Path | None = None) -> None:
+def _render(console: Console, one: RegisteredDataset, preview: Path | None = None) -> None:
     from calotype.pages.wording import size
 
     place = {"reference": "where they were", "copy": "in the workspace", "url": "in the workspace"}
@@ -161,7 +162,7 @@ def _render(console: Console, one: Dataset, preview: Path | None = None) -> None
         ("files", f"{one.files:,} ({size(one.bytes)})"),
         ("registered from", one.origin),
         ("files are", place[one.kind]),
-        ("registered", f"{one.created_at:%Y-%m-%d %H:%M} UTC by {one.created_by}"),
+        ("registered", f"{moment(one.created_at)} by {one.created_by}"),
         *((f"tag {key}", value) for key, value in one.tags.items()),
     ]
     if one.description:
@@ -171,7 +172,7 @@ def _render(console: Console, one: Dataset, preview: Path | None = None) -> None
     facts(console, rows)
 
 
-def _list(console: Console, found: Sequence[Dataset]) -> None:
+def _list(console: Console, found: Sequence[RegisteredDataset]) -> None:
     from calotype.pages.wording import size
 
     if not found:
@@ -181,10 +182,11 @@ def _list(console: Console, found: Sequence[Dataset]) -> None:
         (one.name, one.version, one.files, size(one.bytes), one.kind, one.origin, _tags(one))
         for one in found
     ]
-    table(console, ["name", "version", "files", "size", "kind", "from", "tags"], rows)
+    columns = ["name", "version", "files", "size", "kind", "from", "tags"]
+    table(console, columns, rows, less=("kind", "from", "tags"))
 
 
-def _tags(one: Dataset) -> str:
+def _tags(one: RegisteredDataset) -> str:
     return ", ".join(f"{key}={value}" for key, value in one.tags.items())
 
 

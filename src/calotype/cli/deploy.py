@@ -12,6 +12,7 @@ import click
 from calotype import errors
 from calotype.cli.completion import complete_services
 from calotype.cli.deploy_options import (
+    FLAGS,
     Target,
     access_options,
     check_target,
@@ -72,7 +73,12 @@ _MOST_EXAMPLE_CHARACTERS = 400
     help="local: to try it, no keys; instance: an address of its own; cluster: replicas behind the "
     "front door, keys on; batch: for folders.  [default: what --dc says, else local]",
 )
-@click.option("--overwrite", is_flag=True, help="Update the service of that name in place.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Update the service of that name in place; not needed for one that never answered and is "
+    "Failed or Unschedulable.",
+)
 @click.option("--no-wait", is_flag=True, help="Come back before it is ready.")
 @click.option("--timeout-s", type=click.FloatRange(min=1), help="[default: 20 minutes]")
 @label_options
@@ -204,6 +210,7 @@ def _request(
             models=references,
             inference=inference,
             overwrite=overwrite,
+            options=FLAGS,
             where=str(file or ""),
             folder=file.absolute().parent if file else None,
         )

@@ -68,7 +68,19 @@ _ACCESS: Final[Sequence[tuple[str, tuple[str, ...], Any, str]]] = (
     ("ssl_key_pem_file", ("--tls-key", "--ssl-key-pem-file"), _FILE, "Its private key, PEM."),
     ("ssl_cname", ("--ssl-cname",), str, "Host name in its URIs."),
 )
-_FLAGS: Final = {name: flags[-1] for name, flags, *_ in (*_RUNTIME, *_ACCESS)}
+_SAID_ELSEWHERE: Final = {
+    "auth_enabled": "--auth-enabled",
+    "token_auth_enabled": "--token-auth-enabled",
+    "primary_key": "--primary-key",
+    "secondary_key": "--secondary-key",
+    "version_name": "--version-name",
+    "traffic_percentile": "--traffic-percentile",
+}
+FLAGS: Final = {
+    **{name: flags[-1] for name, flags, *_ in (*_RUNTIME, *_ACCESS)},
+    **_SAID_ELSEWHERE,
+}
+"""By parameter of the SDK."""
 TARGETS: Final = ("local", "instance", "cluster", "batch")
 _OLD_TARGETS: Final = {"aci": "instance", "aks": "cluster"}
 _NAMES: Final = tuple(name for name, *_ in (*_RUNTIME, *_ACCESS))
@@ -104,10 +116,10 @@ def check_target(values: Mapping[str, Any], compute: str) -> None:
     if compute not in accepted:
         return
     wrong: list[str] = []
-    for name in values.keys() & _FLAGS.keys() - accepted[compute]:
+    for name in values.keys() & FLAGS.keys() - _SAID_ELSEWHERE.keys() - accepted[compute]:
         owners = [one for one in TARGETS if name in accepted.get(one, ())]
         if owners:
-            wrong.append(f"{_FLAGS[name]} belongs to --compute {' or '.join(owners)}")
+            wrong.append(f"{FLAGS[name]} belongs to --compute {' or '.join(owners)}")
     if wrong:
         raise click.UsageError(f"{'; '.join(sorted(wrong))}, not to {compute}.")
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
 
+_KEYS = {"entry_script": "entryScript", "source_directory": "sourceDirectory"}
+_IN_FILE = "set environment.python.interpreterPath to a Python that has them"
+_AS_COMMAND = "name a Python that has them: `calotype environment register NAME --python PATH`"
 _READY_MODEL = "imagenet"  # as for `calotype serve --model`
 
 
@@ -97,7 +100,9 @@ def inference_of(
         if source or environment:
             raise click.UsageError("--source-directory and -e belong to --entry-script.")
         return None
-    with told(terminal):
+    given = {"entry_script": entry_script, "source_directory": source_directory}
+    by_option = {name for name, value in given.items() if value is not None}
+    with told(terminal, said), _in_words_of(inference_file, by_option, said):
         configuration = InferenceConfig(
             entry_script=script,
             source_directory=source,
@@ -108,13 +113,38 @@ def inference_of(
 
 
 @contextmanager
-def told(terminal: Terminal) -> Generator[None]:
-    """Say as notes what is warned about within."""
+def _in_words_of(
+    file: Path | None, by_option: set[str], said: InferenceFile | None
+) -> Generator[None]:
+    """Name in errors the option, or the key of the file, that says what is wrong."""
+    try:
+        yield
+    except errors.CalotypeError as error:
+        name = error.where.removeprefix("InferenceConfig, ")
+        if name in _KEYS:
+            is_option = file is None or name in by_option
+            option = f"--{name.replace('_', '-')}"
+            error.where = option if is_option else f"{file}: {_KEYS[name]}"
+        error.action = _advice(error.action, said)
+        raise
+
+
+def _advice(text: str, said: InferenceFile | None) -> str:
+    """Return advice about a Python for who has a file or a command, not the SDK."""
+    from calotype.webservice.required_packages import BUILD_PYTHON
+
+    is_in_file = said is not None and isinstance(said.environment, dict)
+    return text.replace(BUILD_PYTHON, _IN_FILE if is_in_file else _AS_COMMAND)
+
+
+@contextmanager
+def told(terminal: Terminal, said: InferenceFile | None = None) -> Generator[None]:
+    """Say as notes what is warned about within; `said` has what it is about."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for one in caught:
-        terminal.progress.say(f"note: {one.message}")
+        terminal.progress.say(f"note: {_advice(str(one.message), said)}")
 
 
 def _environment(

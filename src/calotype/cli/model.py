@@ -10,7 +10,7 @@ import click
 
 from calotype.cli.main import LazyGroup
 from calotype.cli.references import announce, model_path, registered_model, source_path
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _render(console: Console, loaded: ImageModel) -> None:
         ("std", " ".join(f"{value:.3f}" for value in std)),
         *((name.replace("_", " "), _number(value)) for name, value in loaded.metrics.items()),
         ("files", ", ".join(sorted(description.files))),
-        ("created", description.created),
+        ("created", description.created and moment(description.created)),
         ("digest", loaded.digest),
     ]
     facts(console, rows)

@@ -27,19 +27,27 @@ _COLUMNS = ("callers", "requests/s", "mean", "p50", "p90", "p99", "cores", "fail
     epilog=examples(
         "calotype model profile -m flowers --images photos/",
         "calotype model profile -m ridge --entry-script score.py -d body.json --cpu 1",
-        "calotype model profile -m flowers --images photos/ --requests-per-s 200",
+        "calotype model profile -m ridge -d 'bodies/*.json'",
+        "calotype model profile -m flowers --images dataset:flowers-test --requests-per-s 200",
     )
 )
 @workspace_option
 @inference_options
-@click.option("--images", type=PATH, metavar="SOURCE", help="Images to send, 64 of them at most.")
+@click.option(
+    "--images",
+    type=PATH,
+    metavar="SOURCE",
+    help="Images to send, 64 of them at most; also a pattern, or [dataset:]NAME[:VERSION].",
+)
 @click.option(
     "-d",
     "--input-data",
     "inputs",
     multiple=True,
     type=PATH,
-    help="A JSON file with the body of a request; repeatable.  [default: the service's example]",
+    metavar="SOURCE",
+    help="A JSON file with the body of a request, a text file with one in each line, a folder or a "
+    "pattern of such, or [dataset:]NAME[:VERSION]; repeatable.  [default: the service's example]",
 )
 @click.option("--name", help="Of the profile.  [default: that of the first model]")
 @click.option("--cpu", type=click.FloatRange(min=0.1), help="Cores it may use, whole ones.")
@@ -111,9 +119,10 @@ def profile(
 def _requests(terminal: Terminal, images: Path | None, inputs: tuple[Path, ...]) -> list[Body]:
     from calotype.webservice.profiling import bodies
 
-    if images is not None:
-        return bodies.of_images(source_path(images, terminal))
-    return bodies.of_files(inputs)
+    if images is None:
+        return [body for one in inputs for body in bodies.of_source(source_path(one, terminal))]
+    found = source_path(images, terminal)
+    return bodies.of_images(found) if found.exists() else bodies.of_source(found)
 
 
 def _render(console: Console, result: ProfileResult) -> None:

@@ -16,8 +16,8 @@ from calotype.cli.workspace_option import current_workspace
 
 if TYPE_CHECKING:
     from calotype.cli.terminal import Terminal
-    from calotype.workspace.dataset import Dataset
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.dataset import RegisteredDataset
+    from calotype.workspace.registered_model import RegisteredModel
     from calotype.workspace.workspace import Workspace
 
 Kind = Literal["dataset", "model"]
@@ -72,7 +72,7 @@ def model_folder(given: Path) -> Path:
     return given if found is None else current_workspace().models.folder_of(found)
 
 
-def registered_dataset(given: str) -> Dataset | None:
+def registered_dataset(given: str) -> RegisteredDataset | None:
     """Return the dataset that is meant; None when it can only be a path."""
     reference, workspace = _meant(given, "dataset")
     if workspace is None:
@@ -123,7 +123,7 @@ def _check_name(_context: click.Context, _option: click.Parameter, value: str | 
     return value
 
 
-def announce(terminal: Terminal, registered: Dataset | RegisteredModel) -> dict[str, Any]:
+def announce(terminal: Terminal, registered: RegisteredDataset | RegisteredModel) -> dict[str, Any]:
     """Say that something was registered, and return what belongs into the command's document."""
     terminal.progress.say(f"Registered as {registered.id}.")
     return {"registered": registered.id}

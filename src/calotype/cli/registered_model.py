@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calotype import errors
+from calotype.cli.completion import complete_models
 from calotype.cli.options import PATH
 from calotype.cli.pairs import filter_option, pairs_option
 from calotype.cli.references import ready_model
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.registered_model import RegisteredModel
 
 Decorated = Callable[..., None]
 
@@ -25,9 +27,18 @@ Decorated = Callable[..., None]
 def _named(function: Decorated) -> Decorated:
     """Add MODEL, which `-n` may name too, as those of the retired program did."""
     function = click.option(
-        "-n", "--name", "-i", "--model-id", "name", metavar="NAME[:VERSION]", help="The same."
+        "-n",
+        "--name",
+        "-i",
+        "--model-id",
+        "name",
+        metavar="NAME[:VERSION]",
+        help="The same.",
+        shell_complete=complete_models,
     )(function)
-    return click.argument("model", metavar="NAME[:VERSION]", required=False)(function)
+    return click.argument(
+        "model", metavar="NAME[:VERSION]", required=False, shell_complete=complete_models
+    )(function)
 
 
 def _find(model: str | None, name: str | None) -> RegisteredModel:
@@ -109,7 +120,7 @@ def register(
         "calotype -o json model list -n flowers | jq '.[0].id'",
     ),
 )
-@click.option("-n", "--name", help="Only of this name.")
+@click.option("-n", "--name", shell_complete=complete_models, help="Only of this name.")
 @filter_option("--tag", help="Only those with this tag.")
 @filter_option("--property", help="Only those with this property.")
 @click.option("--run-id", help="Only those that this run made.")
@@ -188,6 +199,10 @@ def update(
 ) -> None:
     """Change what is said about a model; its files never change."""
     found = _find(model, name)
+    if not (add_tag or remove_tag or add_property) and description is None:
+        raise errors.EmptyInput(
+            "expected something to change", where=f"update of model '{found.id}'", got="nothing"
+        )
     changed = current_workspace().models.update(
         found,
         add_tags=add_tag,
@@ -218,7 +233,7 @@ def _render(console: Console, one: RegisteredModel, users: Sequence[str] = ()) -
         ("kind", one.kind),
         ("framework", framework),
         ("size", size(one.bytes)),
-        ("registered", f"{one.created_at:%Y-%m-%d %H:%M} UTC by {one.created_by}"),
+        ("registered", f"{moment(one.created_at)} by {one.created_by}"),
         *((f"tag {key}", value) for key, value in one.tags.items()),
         *((f"property {key}", value) for key, value in one.properties.items()),
     ]
@@ -240,7 +255,8 @@ def _list(console: Console, found: Sequence[RegisteredModel]) -> None:
         (one.name, one.version, one.kind, one.framework, size(one.bytes), _tags(one))
         for one in found
     ]
-    table(console, ["name", "version", "kind", "framework", "size", "tags"], rows)
+    columns = ["name", "version", "kind", "framework", "size", "tags"]
+    table(console, columns, rows, less=("kind", "framework"))
 
 
 def _tags(one: RegisteredModel) -> str:

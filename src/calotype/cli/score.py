@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.completion import complete_models
+from calotype.cli.image_model_options import Precision, image_model_options
 from calotype.cli.references import model_path, source_path
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 from calotype.cli.workspace_option import workspace_option
@@ -31,6 +33,7 @@ _SHOWN = 10
 @click.option(
     "--model",
     required=True,
+    shell_complete=complete_models,
     help="A model folder, a .calotype or .onnx file of one, NAME[:VERSION] of the workspace, or "
     "'imagenet': 1,000 everyday things.",
 )
@@ -51,13 +54,7 @@ _SHOWN = 10
     show_default=True,
     help="What to do when the images' categories are not the model's classes.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
-    default="auto",
-    show_default=True,
-    help="auto: the fastest that was measured to agree with fp32.",
-)
+@image_model_options
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "fail"]),
@@ -66,22 +63,10 @@ _SHOWN = 10
     help="skip lists unreadable images in errors.parquet; fail stops at the first.",
 )
 @click.option(
-    "--exact-decode",
-    is_flag=True,
-    help="Decode large JPEGs at full size instead of the next size that is large enough.",
-)
-@click.option(
-    "--calibration/--no-calibration",
-    default=True,
-    show_default=True,
-    help="Divide logits by the temperature of the model, if it has one; labels stay the same.",
-)
-@click.option(
     "--novelty",
     is_flag=True,
     help="Add the column Novelty, 0-1: how unlike the model's validation images an image is.",
 )
-@click.option("--threads", type=int, help="Threads that decode and infer.  [default: all cores]")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @click.option(
     "--format",
@@ -105,7 +90,7 @@ def score(
     images: Path,
     out: Path,
     schema_check: Literal["strict", "warn", "off"],
-    precision: Literal["auto", "fp32", "bf16", "int8"],
+    precision: Precision,
     on_error: Literal["skip", "fail"],
     exact_decode: bool,
     calibration: bool,

@@ -9,7 +9,7 @@ import click
 
 from calotype.cli.options import PATH
 from calotype.cli.service_option import management, name_option
-from calotype.cli.terminal import Terminal, command, examples, facts
+from calotype.cli.terminal import Terminal, command, examples, facts, moment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +112,8 @@ def get_access_token(
 
     def render(console: Console) -> None:
         if not only_token:
-            facts(console, [row for row in document.items() if row[0] != "access_token"])
+            times = (("refresh after", issued.refresh_by), ("expires", issued.expires_at))
+            facts(console, [(name, moment(at)) for name, at in times])
         click.echo(issued.token)  # on one line, to be copied
 
     terminal.show(document, render)

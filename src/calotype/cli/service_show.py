@@ -112,6 +112,7 @@ def observed(service: Service) -> Observation | None:
 
 def document_of(service: Service, observation: Observation | None) -> dict[str, Any]:
     """Return all about one service, as JSON has it; no secrets."""
+    now = _effective_percents(service, observation)
     return {
         "name": service.name,
         "target": service.target,
@@ -129,7 +130,13 @@ def document_of(service: Service, observation: Observation | None) -> dict[str, 
         "updated_at": service.updated_at.isoformat(),
         "host": shown(service.host),
         "is_endpoint": service.is_endpoint,
-        "versions": [_version(service, one.name, observation) for one in service.versions],
+        "versions": [
+            {
+                **_version(service, one.name, observation),
+                "effective_percent": now.get(one.name),
+            }
+            for one in service.versions
+        ],
         "replicas": _replicas(observation),
     }
 
@@ -153,6 +160,22 @@ def _version(service: Service, name: str, observation: Observation | None) -> di
         "runtime": wanted.runtime.model_dump(mode="json"),
         "rollout": record.rollout,
     }
+
+
+def _effective_percents(service: Service, observation: Observation | None) -> dict[str, int]:
+    """Return what the versions answer now of the requests for none of them; {} when none does."""
+    seen = observation.versions if observation is not None else {}
+    ready = [one.name for one in service.versions if one.name in seen and seen[one.name].replicas]
+    if not ready:
+        return {}
+    from calotype.hosting.routes import VersionRoute
+    from calotype.hosting.traffic import effective_percents
+
+    routes = {
+        one.name: VersionRoute({}, one.traffic_percent, is_default=one.is_default)
+        for one in service.versions
+    }
+    return {name: round(part) for name, part in effective_percents(routes, ready).items()}
 
 
 def _replicas(observation: Observation | None) -> list[dict[str, Any]]:
@@ -204,8 +227,7 @@ def render_versions(console: Console, document: dict[str, Any], *, always: bool 
         (
             f"{one['name']}{' (default)' if one['is_default'] else ''}",
             one["state"],
-            f"{one['traffic_percent']} %"
-            + (f" + {one['mirror_percent']} % mirrored" if one["mirror_percent"] else ""),
+            _traffic(one, is_shared=len(versions) > 1),
             _revisions(one),
             "\n".join(one["models"]),
         )
@@ -215,6 +237,14 @@ def render_versions(console: Console, document: dict[str, Any], *, always: bool 
     news = [(one["name"], line) for one in versions if (line := _news(one))]
     if news:  # below, where a sentence has room
         facts(console, news)
+
+
+def _traffic(version: dict[str, Any], *, is_shared: bool) -> str:
+    """Return a version's share, and what it gets now when replicas are missing."""
+    percent, effective = version["traffic_percent"], version["effective_percent"]
+    now = f" (now {effective} %)" if is_shared and effective not in (None, percent) else ""
+    mirrored = f" + {version['mirror_percent']} % mirrored" if version["mirror_percent"] else ""
+    return f"{percent} %{now}{mirrored}"
 
 
 def _is_news(document: dict[str, Any], version: dict[str, Any]) -> bool:

@@ -35,7 +35,8 @@ def traffic(
 ) -> None:
     """Share the requests out over the versions; the default one takes what others leave.
 
-    Without shares, the present ones are shown.
+    A share that is set ends the roll-out of that version. Without shares, the present ones are
+    shown.
     """
     percents, copies = _percents(shares, "A share"), _percents(mirror, "--mirror")
     if percents or copies:
@@ -66,8 +67,10 @@ def _percents(given: tuple[str, ...], option: str) -> dict[str, int]:
 def canary(terminal: Terminal, name: str, version: str, **rules: Any) -> None:
     """Roll a version out: it gets more and more of the traffic while it does well.
 
-    When its failures or its latency are worse than the default version's, it is rolled back. That
-    is judged once it has given --min-requests answers since its last step.
+    When its failures or its latency are worse than those of the control version (--control), or of
+    the default one when no control gets requests, it is rolled back. That is judged once it has
+    given --min-requests answers since its last step, and after the last step too. A version that
+    is left without a replica is rolled back as well.
     """
     show_versions(terminal, management().start_canary(name, version, **rules))
 

@@ -10,6 +10,7 @@ import click
 
 from calotype import errors
 from calotype.cli.deploy_options import (
+    FLAGS,
     access_options,
     given,
     inference_options,
@@ -26,6 +27,7 @@ from calotype.cli.terminal import Terminal, command, examples
 from calotype.cli.workspace_option import current_workspace
 
 if TYPE_CHECKING:
+    from calotype.webservice.parameter_wording import Words
     from calotype.workspace.services import Service
 
 
@@ -77,7 +79,9 @@ def update(
     """
     workspace = current_workspace()
     service = workspace.services.get(name)
-    said = _said(deployment_file, given(options))
+    values = given(options)
+    said, words = _said(deployment_file, values)
+    check_replicas(said, service, version, words)
     inference = inference_of(
         terminal,
         workspace,
@@ -93,9 +97,10 @@ def update(
         version=version,
         models=models_of(terminal, workspace, models) or None,
         inference=inference,
-        runtime=runtime_values(said) or None,
+        runtime=runtime_values(said, words) or None,
         access=access_values(service, said) or None,
-        tags=_tags(service, said, tag, remove_tag),
+        add_tags=pairs(tag, option="--tag") or said.get("tags"),
+        remove_tags=_removed(service, remove_tag),
         properties=pairs(property_, option="--property") or said.get("properties"),
         description=description if description is not None else said.get("description"),
     )
@@ -108,26 +113,65 @@ def update(
     show_service(terminal, workspace.services.get(name), observed(updated))
 
 
-def _said(path: Path | None, values: dict[str, Any]) -> dict[str, Any]:
+def _said(path: Path | None, values: dict[str, Any]) -> tuple[dict[str, Any], Words]:
+    """Return what a file and options say, and what they call each parameter."""
     from calotype.webservice.deployment_files import parameters_of, read_deployment
+    from calotype.webservice.parameter_wording import words_of
 
-    said = parameters_of(read_deployment(path)) | values if path else values
+    document = read_deployment(path) if path else {}
+    said = parameters_of(document) | values
     if said.get("primary_key") or said.get("secondary_key"):
         raise click.UsageError("Keys are exchanged by `calotype service regen-key`.")
-    return said
+    return said, words_of(document, values, FLAGS)
 
 
-def runtime_values(said: dict[str, Any]) -> dict[str, Any]:
-    """Return the runtime settings that values of the SDK's parameters change."""
+def runtime_values(said: dict[str, Any], words: Words = FLAGS) -> dict[str, Any]:
+    """Return the runtime settings that values of the SDK's parameters change.
+
+    Args:
+        said: by parameter.
+        words: what each is called in messages; options when left out.
+
+    Raises:
+        UnparsableValue: they cannot be used; with all that is wrong.
+    """
     from calotype.webservice import configuration_checks
     from calotype.webservice.deployment_parameters import problems_of, runtime_of
+    from calotype.webservice.parameter_wording import as_written, told_in
+    from calotype.workspace.service_settings import RuntimeSettings
 
     problems = [*problems_of(said), *configuration_checks.autoscale(said, is_update=True)]
     if problems:
         raise errors.UnparsableValue(
-            "expected settings without faults", where="options", got="; ".join(problems)
+            "expected settings without faults",
+            got="; ".join(as_written(problem, words) for problem in problems),
         )
-    return runtime_of(said)
+    values = runtime_of(said)
+    with told_in(words):
+        RuntimeSettings.of(values)
+    return values
+
+
+def check_replicas(
+    said: dict[str, Any], service: Service, version: str | None, words: Words = FLAGS
+) -> None:
+    """Refuse a number of replicas while that follows the load, and the other way round.
+
+    Raises:
+        UnparsableValue: so it is.
+    """
+    from calotype.hosting.management.shares import default_of
+    from calotype.webservice.configuration_checks import autoscale_kept
+    from calotype.webservice.parameter_wording import as_written
+
+    if service.target != "cluster":
+        return
+    changed = service.version(version) if version else default_of(service)
+    if problems := list(autoscale_kept(said, changed.wanted.runtime)):
+        raise errors.UnparsableValue(
+            "expected settings without faults",
+            got="; ".join(as_written(problem, words) for problem in problems),
+        )
 
 
 def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:
@@ -148,18 +192,12 @@ def access_values(service: Service, said: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _tags(
-    service: Service, said: dict[str, Any], added: tuple[str, ...], removed: tuple[str, ...]
-) -> dict[str, str] | None:
-    new = pairs(added, option="--tag") or said.get("tags")
-    for name in removed:
+def _removed(service: Service, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
         if name not in service.tags:
             hint = errors.suggest(name, service.tags)
             raise click.UsageError(f"The service has no tag '{name}'. {hint}".rstrip())
-    if not new and not removed:
-        return None
-    kept = {name: value for name, value in service.tags.items() if name not in removed}
-    return {**kept, **(new or {})}
+    return names
 
 
 @command(

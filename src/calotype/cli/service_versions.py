@@ -12,7 +12,7 @@ from calotype.cli.inference import inference_of, models_of
 from calotype.cli.machine_notes import warn_of_replicas
 from calotype.cli.service_option import management, name_option
 from calotype.cli.service_show import document_of, observed, render_versions
-from calotype.cli.service_update import runtime_values
+from calotype.cli.service_update import check_replicas, runtime_values
 from calotype.cli.terminal import Terminal, command, examples
 from calotype.cli.workspace_option import current_workspace
 
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _ROLES = (
     click.option("--traffic", type=click.IntRange(0, 100), help="Percent of the requests."),
     click.option("--default", "is_default", is_flag=True, help="It takes what others leave."),
-    click.option("--control", "is_control", is_flag=True, help="Others are measured by it."),
+    click.option(
+        "--control",
+        "is_control",
+        is_flag=True,
+        help="Canaries are measured by it while it gets requests.",
+    ),
     click.option("--no-wait", is_flag=True, help="Come back before it is ready."),
     click.option("--timeout-s", type=click.FloatRange(min=1), help="[default: 20 minutes]"),
 )
@@ -122,9 +127,11 @@ def update_version(
 ) -> None:
     """Change a version in place; what is not said stays."""
     workspace = current_workspace()
-    runtime = runtime_values(given(options))
-    changes = management()
+    said = given(options)
     before = workspace.services.get(name)
+    runtime = runtime_values(said)
+    check_replicas(said, before, version)
+    changes = management()
     service = changes.update_version(
         name,
         version,

@@ -11,7 +11,7 @@ import click
 from calotype import errors
 from calotype.cli.options import PATH
 from calotype.cli.service_option import name_option
-from calotype.cli.terminal import Terminal, command, examples, facts, table
+from calotype.cli.terminal import Terminal, command, examples, facts, moment, table
 from calotype.cli.workspace_option import current_workspace
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def _draw_metrics(console: Console, minutes: Sequence[Minute], out: Path | None)
     if not minutes:
         console.print("No minute with requests is over yet: ask again in one.")
         return
-    rows = [_row(minute, f"{minute.at:%Y-%m-%d %H:%M}") for minute in minutes[-_MOST_ROWS:]]
+    rows = [_row(minute, moment(minute.at)) for minute in minutes[-_MOST_ROWS:]]
     whole = history.together(minutes)
     assert whole is not None
-    columns = ["minute (UTC)", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
+    columns = ["minute", "requests", "failed", "refused", "mean ms", "P50", "P95", "P99"]
     if len(minutes) > 1:
         rows.append(_row(whole, f"all {len(minutes)}"))
     table(console, columns, rows, less=("mean ms", "P99", "refused"))
@@ -139,7 +139,7 @@ def drift(
     see the novelty of images.
     """
     from calotype import files
-    from calotype.webservice.drift import measure
+    from calotype.webservice.drift_measurement import measure
 
     found = measure(
         current_workspace(), name, days=days, model=model, novelty_images=novelty_images
@@ -201,8 +201,8 @@ def collected(
     terminal: Terminal, name: str, out: Path, days: int, format: Format, model: str
 ) -> None:
     """Write the inputs and predictions that a service has collected as two tables."""
+    from calotype.webservice.collected import collected_of
     from calotype.webservice.collected_tables import write_tables
-    from calotype.webservice.drift import collected_of
 
     model, folder = collected_of(current_workspace(), name, model)
     counts = write_tables(folder, out, days=days, format=format)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +13,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from calotype.cli.tables import facts, table
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
     from calotype.progress import Progress as ProgressListener
+
+__all__ = [
+    "OutputFormat",
+    "ProgressBar",
+    "Terminal",
+    "command",
+    "examples",
+    "facts",
+    "moment",
+    "output_options",
+    "stdout_console",
+    "table",
+]
 
 OutputFormat = Literal["table", "json"]
 
@@ -59,87 +72,18 @@ def stdout_console() -> Console:
     return Console(width=width, highlight=False, soft_wrap=False)
 
 
-def facts(console: Console, rows: Sequence[tuple[str, object]]) -> None:
-    """Draw name-value pairs as two aligned columns; no word is broken: it may be an address."""
-    from rich.text import Text
-
-    left = max((len(name) for name, _ in rows), default=0) + 2
-    for name, value in rows:
-        lines = [part for line in str(value).split("\n") for part in _wrapped(line, console, left)]
-        for index, line in enumerate(lines):
-            head = ("" if index else name).ljust(left)
-            console.print(Text.assemble((head, "bold"), line), soft_wrap=True)
-
-
-def _wrapped(line: str, console: Console, left: int) -> list[str]:
-    room = max(console.width - left, 20)
-    if len(line) <= room:
-        return [line]
-    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
-
-
-def table(
-    console: Console,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    address: str = "",
-    less: Sequence[str] = (),
-) -> None:
-    """Draw rows under headings; columns whose cells are all numbers are aligned to the right.
-
-    Args:
-        console: where to draw.
-        columns: the headings.
-        rows: the cells; the first of each names it.
-        address: the column of URIs, which are never broken: in a narrow terminal they stand below.
-        less: columns that a narrow terminal does not show, those that matter least first.
-    """
-    left_out = [name for name in (address, *less) if name]
-    shown = list(columns)
-    while _width(console, drawn := _drawn(columns, rows, shown)) > console.width and left_out:
-        shown.remove(left_out.pop(0))
-    console.print(drawn)
-    if address and address not in shown:
-        at = columns.index(address)
-        facts(console, [(str(row[0]), row[at]) for row in rows if row[at]])
-
-
-def _drawn(columns: Sequence[str], rows: Sequence[Sequence[object]], shown: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    places = [index for index, column in enumerate(columns) if column in shown]
-    for index in places:
-        is_number = all(isinstance(row[index], int | float) for row in rows)
-        justify = "right" if is_number else "left"
-        drawn.add_column(columns[index], justify=justify, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(row[index])) for index in places))
-    return drawn
-
-
-def _width(console: Console, drawn: Table) -> int:
-    from rich.measure import Measurement
-
-    return Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum
-
-
 def moment(at: str | datetime) -> str:
-    """Return a time as all tables show it.
+    """Return a time as all tables show it; what is no time stays as it is.
 
     >>> moment("2026-11-22T13:42:59.123456+00:00")
     '2026-11-22 13:42 UTC'
     """
-    known = datetime.fromisoformat(at) if isinstance(at, str) else at
+    try:
+        known = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:  # of a model that somebody else has described
+        return str(at)
     known = known if known.tzinfo else known.replace(tzinfo=UTC)
     return f"{known.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 class ProgressBar:

@@ -47,15 +47,15 @@ def workspace() -> None:
     "--database",
     metavar="URL",
     default="",
-    help="Of a database elsewhere, postgresql://user@host/database; its password is better kept "
-    "in PGPASSWORD or ~/.pgpass.  [default: a SQLite file in the folder]",
+    help="Of a database elsewhere, postgresql://user@host/database; its password is kept in "
+    "PGPASSWORD or ~/.pgpass.  [default: a SQLite file in the folder]",
 )
 @click.option(
     "--artifacts",
     metavar="URL",
     default="",
-    help="Of a store elsewhere that fsspec knows, as s3://bucket/prefix; it gets its credentials "
-    "from the environment.  [default: in the folder]",
+    help="Of a store elsewhere that fsspec knows, as s3://bucket/prefix, without secrets; it gets "
+    "its credentials from the environment.  [default: in the folder]",
 )
 @click.option("--exist-ok", is_flag=True, help="Take the one that is there.")
 def create(terminal: Terminal, name: str, database: str, artifacts: str, exist_ok: bool) -> None:
@@ -126,7 +126,11 @@ def check(terminal: Terminal) -> None:
     help="Also what is younger than an hour; nothing may be registered at the same time.",
 )
 def gc(terminal: Terminal, is_all: bool) -> None:
-    """Delete files that no dataset, model or service needs, and what deleted services left."""
+    """Delete files that no dataset, model or service needs, and what deleted services left.
+
+    Also environments of scripts that nothing uses. `calotype workspace check` says beforehand what
+    would go.
+    """
     from calotype.workspace.garbage import SPARED_S, collect
 
     document = asdict(collect(current_workspace(), older_than_s=0 if is_all else SPARED_S))

@@ -11,7 +11,7 @@ from pydantic import Field
 from calotype.hosting.counts import Window
 from calotype.parameters import Parameters
 
-Action = Literal["advance", "hold", "roll back"]
+Action = Literal["advance", "hold", "finish", "roll back"]
 
 _Z: Final = 2.326  # one wrong verdict in a hundred, on either side
 _SHARE: Final = 0.95
@@ -25,10 +25,10 @@ class RolloutRules(Parameters):
         default=50, ge=1, description="Answers of the new version before a step is judged."
     )
     max_error_rate_increase: float = Field(
-        default=0.02, ge=0, le=1, description="Of failures, over the default version: 0.02 is 2 %."
+        default=0.02, ge=0, le=1, description="Of failures, over the old version: 0.02 is 2 %."
     )
     max_latency_ratio: float = Field(
-        default=1.5, ge=1, description="Of the new version's p95 to the default version's."
+        default=1.5, ge=1, description="Of the new version's p95 to the old version's."
     )
     step_percent: int = Field(default=10, ge=1, le=100, description="Of the traffic, each step.")
     step_s: float = Field(default=60.0, gt=0, description="The least that a step lasts.")
@@ -40,7 +40,7 @@ class Verdict:
 
     Attributes:
         action: what.
-        percent: its share of the traffic from now on; 0 after a roll back, 100: it is done.
+        percent: its share of the traffic from now on; 0 after a roll back.
         reason: in one sentence.
     """
 
@@ -50,7 +50,13 @@ class Verdict:
 
 
 def judge(
-    rules: RolloutRules, *, percent: int, step_age_s: float, control: Window, candidate: Window
+    rules: RolloutRules,
+    *,
+    percent: int,
+    step_age_s: float,
+    control: Window,
+    candidate: Window,
+    most_percent: int = _WHOLE,
 ) -> Verdict:
     """Compare a new version (`candidate`) with the old one.
 
@@ -61,7 +67,9 @@ def judge(
         rules: of the rollout.
         percent: the new version's present share of the traffic.
         step_age_s: since when it has that share.
-        control, candidate: what both have answered since then.
+        control, candidate: what both have answered since then; of the old one, also what it has
+            answered before when the new one leaves it too little.
+        most_percent: what it can get at all. That share is judged as well before it is done.
     """
     if candidate.requests < rules.min_requests:
         count = f"{candidate.requests} of {rules.min_requests}"
@@ -72,7 +80,9 @@ def judge(
     if step_age_s < rules.step_s:
         left_s = rules.step_s - step_age_s
         return Verdict("hold", percent, f"The new version is as good; {left_s:.0f} s are left.")
-    more = min(percent + rules.step_percent, _WHOLE)
+    if percent >= most_percent:
+        return Verdict("finish", percent, f"The new version is as good: it keeps its {percent} %.")
+    more = min(percent + rules.step_percent, most_percent)
     return Verdict("advance", more, f"The new version is as good: it gets {more} %.")
 
 

@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
+from operator import add
 from typing import Any, Final, Self
 
 # Ten steps to a factor of ten, so that a percentile is known to a quarter.
@@ -24,7 +25,7 @@ class VersionCounts:
     """Counts the requests to one version as they come and go.
 
     Attributes:
-        in_flight: requests without an answer.
+        in_flight: requests without an answer, and copies.
         statuses: answers by status.
         latencies: answers by bucket of `BOUNDS_MS`, and one more for what took longer.
         total_ms: of all answers.
@@ -61,7 +62,7 @@ class VersionCounts:
         self.total_ms += elapsed_ms
 
     def forget(self) -> None:
-        """Note that one which nobody has begun goes to another replica."""
+        """Note that one is not waited for any more: another replica gets it, or it was a copy."""
         now_s = time.monotonic()
         self._busy_s += self.in_flight * (now_s - self._since_s)
         self._since_s = now_s
@@ -151,6 +152,17 @@ class Window:
     busy_s: float
     statuses: dict[int, int]
     latencies: tuple[int, ...]
+
+    def plus(self, other: Window) -> Window:
+        """Return what was done in this span of time and another one."""
+        statuses = Counter(self.statuses)
+        statuses.update(other.statuses)
+        return Window(
+            self.length_s + other.length_s,
+            self.busy_s + other.busy_s,
+            dict(statuses),
+            tuple(map(add, self.latencies, other.latencies)),
+        )
 
     @property
     def requests(self) -> int:

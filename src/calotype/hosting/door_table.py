@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from calotype.hosting.counts import VersionCounts
@@ -13,6 +13,7 @@ from calotype.hosting.routes import Routes, ServiceRoute
 from calotype.hosting.traffic import HEADER, Traffic
 from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving import refusals
+from calotype.serving.cors import Cors
 from calotype.serving.refusals import Refusal
 
 PREFIX: Final = b"/api/v1/service/"
@@ -73,12 +74,14 @@ class VersionTarget:
         self._copies += 1
         self._copied_bytes += size
         self.counts.mirrored += 1
-        link.send(head, body or [b""], size, _Copy(self, size))
+        self.counts.begin()
+        link.send(head, body, size, _Copy(self, size))
 
     def copied(self, size: int, *, is_failure: bool) -> None:
         """Note that a copy was answered."""
         self._copies -= 1
         self._copied_bytes -= size
+        self.counts.forget()  # it has kept a replica busy, and is no answer
         self.counts.mirror_failures += is_failure
 
     def to_document(self) -> dict[str, Any]:
@@ -110,14 +113,16 @@ class ServiceTarget:
     Attributes:
         versions: by name.
         max_body_bytes: 413 for more.
+        cors: which pages may read what the front door answers in its place.
     """
 
     def __init__(self, name: str, route: ServiceRoute, versions: dict[str, VersionTarget]) -> None:
         self.name = name
         self.versions = versions
         self.max_body_bytes = route.max_body_bytes
-        self.has_tokens = bool(route.token_keys)
+        self.cors = Cors(route.cors_origins)
         self._traffic = Traffic(route.versions) if route.versions else None
+        self._only = next(iter(versions.values())) if len(versions) == 1 else None
 
     def version_for(self, asked: bytes | None) -> VersionTarget:
         """Return what answers a request.
@@ -133,6 +138,8 @@ class ServiceTarget:
             if found is None:
                 raise Refusal(404, "The service has no version of that name (x-calotype-version).")
             return found
+        if self._only is not None:
+            return self._only
         if self._traffic is None:
             raise refusals.overloaded("The service has no version that is ready.")
         chosen = self.versions[self._traffic.choose()]
@@ -144,11 +151,11 @@ class ServiceTarget:
             return default
         return next((one for one in self.versions.values() if one.is_ready), chosen)
 
-    def copies(self, version: VersionTarget) -> Iterator[VersionTarget]:
-        """Yield the versions that get a copy of a request that `version` answers."""
-        if len(self.versions) > 1 and self._traffic is not None:
-            for name in self._traffic.copies(version.name):
-                yield self.versions[name]
+    def copies(self, version: VersionTarget) -> Sequence[VersionTarget]:
+        """Return the versions that get a copy of a request that `version` answers."""
+        if self._only is not None or self._traffic is None:
+            return ()
+        return [self.versions[name] for name in self._traffic.copies(version.name)]
 
 
 class DoorTable:

@@ -1,17 +1,16 @@
-"""What a replica hosts: the service that its plan asks for, and the app in front of it."""
+"""What a replica hosts: the service that its plan asks for, on the cores that it may use."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.scoring.precision import PrecisionChoice
 from calotype.serving.deployment import Deployment, model_service
 from calotype.serving.entry.fork_client import ForkConfiguration
-from calotype.serving.front import Front
 from calotype.serving.journal import Journal
 from calotype.serving.service import Service
 
@@ -48,11 +47,6 @@ def service_of(plan: ReplicaPlan, journal: Journal) -> Service:
         python=plan.python,
     )
     return ScriptService(configuration, limits, journal)
-
-
-def app_of(plan: ReplicaPlan, front: Front, journal: Journal) -> Any:
-    """Return the ASGI app that answers for a replica on its wire."""
-    return front.app
 
 
 def limit_cores(count: int) -> None:

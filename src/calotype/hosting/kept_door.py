@@ -250,18 +250,16 @@ def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | 
                 versions[version.name] = inherited.versions[version.name]
             continue
         ready = {one.name: one.wire for one in found.replicas if _is_reached(one, found.serving)}
-        number = found.serving[0] if found.serving else version.wanted_revision
-        runtime = version.revision(number).runtime
         versions[version.name] = VersionRoute(
             ready,
             traffic_percent=version.traffic_percent,
             mirror_percent=version.mirror_percent,
             is_default=version.is_default,
-            concurrent_requests=runtime.workers * runtime.replica_max_concurrent_requests,
         )
     runtime = record.versions[0].wanted.runtime if record.versions else None
     keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
-    return ServiceRoute(versions, keys, runtime.max_body_bytes if runtime else 100 << 20)
+    most_bytes = runtime.max_body_bytes if runtime else 100 << 20
+    return ServiceRoute(versions, keys, most_bytes, record.access.cors_origins)
 
 
 def _is_reached(one: Any, serving: Any) -> bool:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from calotype import errors
 from calotype.hosting import control
 from calotype.hosting.autoscale import Autoscaler, AutoscaleRules
-from calotype.hosting.canary import RolloutRules, Verdict, judge
+from calotype.hosting.canary import Verdict
 from calotype.hosting.counts import Snapshot
 from calotype.hosting.layout import Layout
+from calotype.hosting.rollout_steps import IN_PROGRESS, RolloutSteps, most_percent
 
 if TYPE_CHECKING:
     from calotype.hosting.kept_service import KeptService
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IN_PROGRESS: Final = "in progress"
 _Name = tuple[str, str]
 
 
@@ -38,16 +38,6 @@ class _Scaling:
     scaler: Autoscaler
     before: Snapshot | None = None
     decided_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Step:
-    """What had been counted when a roll-out gave its version its present share."""
-
-    percent: int
-    since_s: float
-    control: Snapshot
-    candidate: Snapshot
 
 
 class KeptLoad:
@@ -72,7 +62,7 @@ class KeptLoad:
         self._services = services
         self._refresh = refresh
         self._scalings: dict[_Name, _Scaling] = {}
-        self._steps: dict[_Name, _Step] = {}
+        self._steps = RolloutSteps()
 
     async def look(self) -> None:
         """Look at the counts and act on them; to be called about once a second."""
@@ -81,8 +71,11 @@ class KeptLoad:
             for kept in self._services.values()
             if kept.target == "cluster" and (record := kept.record.now) is not None
             for version in record.versions
-            if _scales(version) or version.rollout.get("state") == IN_PROGRESS
+            if _scales(version) or _is_in_progress(version)
         ]
+        self._steps.keep_only(
+            [(record.name, one.name) for _, record, one in concerned if _is_in_progress(one)]
+        )
         if not concerned:
             return
         try:
@@ -97,8 +90,10 @@ class KeptLoad:
                 continue
             if _scales(version) and version.name in kept.versions:
                 self._scale(kept, kept.versions[version.name], version, seen[version.name])
-            if version.rollout.get("state") == IN_PROGRESS:
-                await self._roll_out(record, version, seen)
+            if _is_in_progress(version):
+                replicas = said[version.name]["replicas"].values()
+                is_ready = any(one["ready"] for one in replicas)
+                await self._roll_out(record, version, seen, is_ready=is_ready)
 
     # Replicas
 
@@ -129,66 +124,49 @@ class KeptLoad:
 
     # Roll-outs
 
-    async def _roll_out(self, record: Service, version: Version, seen: dict[str, Snapshot]) -> None:
-        rollout = version.rollout
-        control_name = str(rollout.get("control", ""))
-        if control_name not in seen:
-            return
-        name = (record.name, version.name)
-        step = self._steps.get(name)
-        ours, theirs = seen[version.name], seen[control_name]
-        if step is None or step.percent != version.traffic_percent:
-            self._steps[name] = _Step(version.traffic_percent, time.monotonic(), theirs, ours)
-            return
-        verdict = judge(
-            RolloutRules.of(rollout["rules"]),
-            percent=version.traffic_percent,
-            step_age_s=time.monotonic() - step.since_s,
-            control=theirs.since(step.control),
-            candidate=ours.since(step.candidate),
+    async def _roll_out(
+        self, record: Service, version: Version, seen: dict[str, Snapshot], *, is_ready: bool
+    ) -> None:
+        verdict = self._steps.judge(
+            record, version, seen, is_ready=is_ready, now_s=time.monotonic()
         )
-        if verdict.action == "hold":
+        if verdict is None or verdict.action == "hold":
             return
-        del self._steps[name]
         logger.info("%s %s: %s: %s", record.name, version.name, verdict.action, verdict.reason)
         with contextlib.suppress(errors.NotFound):  # it has just been deleted
-            await asyncio.to_thread(
-                write_verdict, self._workspace, record, version, control_name, verdict
-            )
+            await asyncio.to_thread(write_verdict, self._workspace, record, version, verdict)
         await self._refresh()
 
 
-def write_verdict(
-    workspace: Workspace, record: Service, version: Version, control_name: str, verdict: Verdict
-) -> None:
-    """Give a version the share that follows from a verdict, and the rest to its control.
+_STATES: Final = {"roll back": "rolled back", "finish": "done"}
 
-    Nothing is written when somebody has shared the traffic out otherwise since it was judged.
+
+def write_verdict(
+    workspace: Workspace, record: Service, version: Version, verdict: Verdict
+) -> None:
+    """Give a version the share that follows from a verdict, and the rest to the default one.
+
+    Nothing is written when somebody has shared the traffic out otherwise since it was judged, or
+    the version runs something else.
 
     Raises:
         NotFound: the service has been deleted.
     """
-    if verdict.action == "roll back":
-        state = "rolled back"
-    else:
-        state = "done" if verdict.percent >= 100 else IN_PROGRESS
     rollout = {
         **version.rollout,
-        "state": state,
+        "state": _STATES.get(verdict.action, IN_PROGRESS),
         "reason": verdict.reason,
         "step_since": datetime.now(UTC).isoformat(),
     }
     with workspace.services.editing(record.name) as edit:
         if _traffic(edit.service) != _traffic(record):
-            return  # somebody has shared it out otherwise since it was judged
-        others = sum(
-            one.traffic_percent
-            for one in record.versions
-            if one.name not in (version.name, control_name)
-        )
-        percent = min(verdict.percent, 100 - others)
+            return
+        most = most_percent(record, version.name)
+        percent = min(verdict.percent, most)
         edit.change_version(version.name, traffic_percent=percent, rollout=rollout)
-        edit.change_version(control_name, traffic_percent=max(100 - others - percent, 0))
+        for one in record.versions:
+            if one.is_default and one.name != version.name:
+                edit.change_version(one.name, traffic_percent=most - percent)
     workspace.audit.note(
         "service.roll_back" if verdict.action == "roll back" else "service.canary_step",
         record.name,
@@ -199,7 +177,14 @@ def write_verdict(
 
 
 def _traffic(service: Service) -> list[tuple[object, ...]]:
-    return [(one.name, one.traffic_percent, one.rollout) for one in service.versions]
+    return [
+        (one.name, one.is_default, one.traffic_percent, one.rollout, one.serving_revision)
+        for one in service.versions
+    ]
+
+
+def _is_in_progress(version: Version) -> bool:
+    return version.rollout.get("state") == IN_PROGRESS
 
 
 def _scales(version: Version) -> bool:

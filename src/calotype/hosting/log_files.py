@@ -136,8 +136,21 @@ class RotatingLog:
         return has_new
 
 
+def names_of(service: str, version: str) -> re.Pattern[str]:
+    """Return what the logs of one version are named like.
+
+    `blue-2-1-…` is a log of the version `blue-2`, and none of `blue`.
+    """
+    replica = rf"{re.escape(service[:16])}-[0-9a-f]+"
+    return re.compile(rf"{re.escape(version)}-\d+-{replica}\.log")
+
+
 def tail(
-    folder: Path, num_lines: int = NUM_LINES, *, init: bool = False, version: str | None = None
+    folder: Path,
+    num_lines: int = NUM_LINES,
+    *,
+    init: bool = False,
+    names: re.Pattern[str] | None = None,
 ) -> str:
     """Return the last lines of all logs of a service, in the order of their times.
 
@@ -145,19 +158,18 @@ def tail(
         folder: with logs named `<version>-<revision>-<replica>.log`.
         num_lines: how many at most.
         init: of what was written until the service was ready, at each of its starts.
-        version: of this version alone.
+        names: of those alone that are named so; see `names_of`.
     """
     with contextlib.ExitStack() as stack:
-        logs = [stack.enter_context(log.reading()) for log in logs_of(folder, version=version)]
+        logs = [stack.enter_context(log.reading()) for log in logs_of(folder, names)]
         lines = first_lines(logs, num_lines) if init else last_lines(logs, num_lines)
     return b"".join(line + b"\n" for line in lines).decode("utf-8", "replace")
 
 
-def logs_of(folder: Path, *, version: str | None = None) -> Iterator[RotatingLog]:
-    """Yield the logs of a service, of one of its versions if one is given."""
-    is_wanted = re.compile(rf"{re.escape(version)}-\d+-" if version else "")
+def logs_of(folder: Path, names: re.Pattern[str] | None = None) -> Iterator[RotatingLog]:
+    """Yield the logs of a service, or those that are named so."""
     for path in sorted(folder.glob("*.log")):
-        if is_wanted.match(path.name):
+        if names is None or names.fullmatch(path.name):
             yield RotatingLog(path)
 
 

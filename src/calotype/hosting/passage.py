@@ -7,10 +7,12 @@ nobody but himself.
 
 from __future__ import annotations
 
-import urllib.parse
+import asyncio
+import contextlib
+from collections.abc import Mapping
 from typing import Any, Final
 
-from uvicorn.protocols.http.flow_control import FlowControl
+import httptools
 
 from calotype.hosting import wire
 from calotype.hosting.door_table import DoorTable, ServiceTarget, VersionTarget
@@ -18,17 +20,19 @@ from calotype.hosting.traffic import HEADER
 from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving import refusals
 from calotype.serving.app import new_id
-from calotype.serving.connection import HttpConnection
-from calotype.serving.cycle import STATUS_LINES, Cycle
+from calotype.serving.cors import Cors
+from calotype.serving.cycle import STATUS_LINES
 from calotype.serving.journal import Journal
-from calotype.serving.protocol import GuardedProtocol
+from calotype.serving.protocol import GuardedProtocol, split_target
 from calotype.serving.refusals import Refusal
+from calotype.serving.turn import Turn
 
 _JOINED_BYTES: Final = 64 << 10
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # may be done twice
 _MOST_TRIES: Final = 3
 _GONE: Final = 499
+_NO_SCOPE: Final[dict[str, Any]] = {}
 
 
 class Passages:
@@ -51,48 +55,90 @@ class Passages:
 
 
 class DoorConnection(GuardedProtocol):
-    """A caller's connection: requests for services go to replicas, all others to an app."""
+    """A caller's connection: requests for services go to replicas, all others to an app.
+
+    Attributes:
+        host: the caller's address.
+        target: path and query of the latest request for a service.
+        found: the service of the present request; None before its head was read.
+    """
 
     passages: Passages
+    host = ""
+    target = "", b""
     found: ServiceTarget | None = None
+    _known: ServiceTarget | None = None
+    _known_url = b""
+    _known_services: Mapping[bytes, ServiceTarget] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock of the first request."""
+        super().connection_made(transport)
+        self.host = self.client[0] if self.client else ""
+
+    def _begin_head(self) -> None:
+        super()._begin_head()
+        self.found = None
 
     def _check_head(self, method: str) -> None:
-        super()._check_head(method)
-        self.found = found = self.passages.table.find(_path(self.url))
+        # Callers ask for the same URL again and again.
+        if self.url != self._known_url or self.passages.table.services is not self._known_services:
+            self._look_up()
+        self.found = found = self._known
         if found is not None:
-            if self._content_length > found.max_body_bytes:
-                raise refusals.body_too_large(found.max_body_bytes)
-            self._body_left = found.max_body_bytes
+            self._limit_body(found.max_body_bytes)
+        super()._check_head(method)
 
-    def make_cycle(self, scope: dict[str, Any], *, keep_alive: bool, waits: bool) -> Cycle:
+    def _cors_of(self, turn: Turn | None) -> Cors:
+        found = turn.service if isinstance(turn, Passage) else None if turn else self.found
+        return super()._cors_of(turn) if found is None else found.cors
+
+    def _look_up(self) -> None:
+        table = self.passages.table
+        self._known, self._known_url, self._known_services = None, self.url, table.services
+        # What is no URL is refused when the rest of the head has been looked at.
+        with contextlib.suppress(httptools.HttpParserError, UnicodeDecodeError):
+            path, _, query = split_target(self.url)
+            self._known = table.find(path.encode())
+            self.target = path, query
+
+    def make_turn(
+        self, method: str, version: str, *, keep_alive: bool, waits: bool
+    ) -> tuple[Turn, dict[str, Any]]:
         """Return what carries a request: over the wire, or through the app."""
-        kind = Cycle if self.found is None else Passage
-        return kind(
-            scope, self, self.transport, self.flow, keep_alive=keep_alive, waits_for_continue=waits
-        )
+        found = self.found
+        if found is None:
+            return super().make_turn(method, version, keep_alive=keep_alive, waits=waits)
+        passage = Passage(self, found, method, keep_alive=keep_alive, waits_for_continue=waits)
+        return passage, _NO_SCOPE
 
-    def _start(self, cycle: Cycle, scope: dict[str, Any]) -> None:
-        if not isinstance(cycle, Passage):
-            super()._start(cycle, scope)
+    def _start(self, turn: Turn, scope: dict[str, Any]) -> None:
+        if not isinstance(turn, Passage):
+            super()._start(turn, scope)
             return
-        self._active = cycle
+        self._active = turn
         if self.flow.write_paused:  # the caller does not read the answers that he has
-            task = self.loop.create_task(self._start_later(cycle, scope))
+            task = self.loop.create_task(self._start_later(turn))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         else:
-            cycle.begin(scope)
+            turn.begin()
 
-    async def _start_later(self, cycle: Passage, scope: dict[str, Any]) -> None:
+    async def _start_later(self, passage: Passage) -> None:
         await self.flow.drain()
-        cycle.begin(scope)
+        passage.begin()
 
 
-class Passage(Cycle):
-    """One request for a service, and its answer."""
+class Passage(Turn):
+    """One request for a service, and its answer.
+
+    Attributes:
+        service: whose.
+    """
 
     __slots__ = (
         "_begun_s",
+        "_chunks",
         "_connection",
         "_is_begun",
         "_is_sent",
@@ -101,62 +147,64 @@ class Passage(Cycle):
         "_number",
         "_packed",
         "_passages",
-        "_service",
+        "_size",
+        "_target",
         "_tries",
         "_version",
+        "service",
     )
 
     def __init__(
         self,
-        scope: dict[str, Any],
-        owner: DoorConnection,
-        transport: Any,
-        flow: FlowControl,
+        connection: DoorConnection,
+        service: ServiceTarget,
+        method: str,
         *,
         keep_alive: bool,
         waits_for_continue: bool,
     ) -> None:
         super().__init__(
-            scope,
-            owner,
-            transport,
-            flow,
-            keep_alive=keep_alive,
-            waits_for_continue=waits_for_continue,
+            connection.headers, keep_alive=keep_alive, waits_for_continue=waits_for_continue
         )
-        assert owner.found is not None
-        self._connection: HttpConnection = owner
-        self._passages = owner.passages
-        self._service = owner.found
-        self._method: str = scope["method"]
+        self._connection = connection
+        self._passages = connection.passages
+        self.service = service
+        self._method = method
+        self._target = connection.target
         self._version: VersionTarget | None = None
         self._link: ReplicaLink | None = None
         self._packed = b""
+        self._chunks: list[bytes] = []
+        self._size = 0
         self._number = 0
         self._begun_s = 0.0
         self._tries = 0
         self._is_begun = False
         self._is_sent = False
 
-    def begin(self, scope: dict[str, Any]) -> None:
+    def begin(self) -> None:
         """Choose a version; send the request when all of it is there."""
         if self.disconnected:
             return
-        by_name = dict(self.headers)
+        connection, headers = self._connection, self.headers
+        by_name = dict(headers)
         if not by_name.get(b"x-request-id"):
-            self.headers.append((b"x-request-id", new_id().encode("ascii")))
+            headers.append((b"x-request-id", new_id().encode("ascii")))
         self._is_begun = True
         try:
-            self._version = self._service.version_for(by_name.get(HEADER))
+            self._version = self.service.version_for(by_name.get(HEADER))
             if not self._version.is_ready:
-                raise _not_ready(self._service)
+                raise _not_ready(self.service)
         except Refusal as refusal:
             self._refuse_soon(refusal)
             return
-        self._packed = wire.pack_request(scope)
+        path, query = self._target
+        self._packed = wire.pack_request(
+            self._method, path, query, headers, connection.host, connection.scheme or "http"
+        )
         if self.waits_for_continue:
             self.waits_for_continue = False
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self.more_body:
             self._send()
 
@@ -165,7 +213,7 @@ class Passage(Cycle):
         passages = self._passages
         passages.held_bytes += len(chunk)
         self._chunks.append(chunk)
-        self._pending_bytes += len(chunk)
+        self._size += len(chunk)
         if passages.held_bytes > passages.max_held_bytes:
             raise refusals.overloaded(
                 f"The bodies of all requests exceed {passages.max_held_bytes:,} bytes."
@@ -191,15 +239,15 @@ class Passage(Cycle):
         version = self._version
         link = version.pick()
         if link is None:
-            self._refuse_soon(_not_ready(self._service))
+            self._refuse_soon(_not_ready(self.service))
             return
-        size = self._pending_bytes
+        size = self._size
         self._tries += 1
         self._begun_s = version.counts.begin()
         self._link = link
-        self._number = link.send(self._packed, self._chunks or _EMPTY, size, self)
+        self._number = link.send(self._packed, self._chunks, size, self)
         if self._tries == 1:
-            for other in self._service.copies(version):
+            for other in self.service.copies(version):
                 other.copy(self._packed, self._chunks, size)
 
     def answered(self, status: int, head: bytes, body: bytes) -> None:
@@ -214,13 +262,13 @@ class Passage(Cycle):
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
         start = (STATUS_LINES[status], self._connection.default_lines, head, line, length, end)
         if is_without_body:
-            self._transport.write(b"".join(start))
+            self._connection.transport.write(b"".join(start))
         elif len(body) > _JOINED_BYTES:
-            self._transport.writelines((b"".join(start), body))
+            self._connection.transport.writelines((b"".join(start), body))
         else:
-            self._transport.write(b"".join((*start, body)))
+            self._connection.transport.write(b"".join((*start, body)))
         self.is_written = self.is_answered = True
-        self._owner.on_answered(self)
+        self._connection.on_answered(self)
 
     def lost(self, *, has_begun: bool) -> None:
         """Ask another replica, when that does nothing twice; else say what happened."""
@@ -231,7 +279,7 @@ class Passage(Cycle):
             self._link = None
             self._send()
         else:
-            refusal = _not_ready(self._service) if not has_begun else _replica_lost()
+            refusal = _not_ready(self.service) if not has_begun else _replica_lost()
             self._refuse(refusal)
 
     def _refuse_soon(self, refusal: Refusal) -> None:
@@ -250,31 +298,19 @@ class Passage(Cycle):
             level="warning",
             status=refusal.status,
             message=refusal.message,
-            service=self._service.name,
+            service=self.service.name,
             request_id=dict(self.headers).get(b"x-request-id", b"").decode("latin-1"),
         )
-        self._owner.answer_instead(self, refusal)
+        self._connection.answer_instead(self, refusal)
 
     def _end(self, status: int) -> None:
         """Count the outcome and let go of the body."""
         if self._link is not None and self._version is not None:
             self._version.counts.end(status, self._begun_s)
             self._link = None
-        self._passages.held_bytes -= self._pending_bytes
-        self._pending_bytes = 0
+        self._passages.held_bytes -= self._size
+        self._size = 0
         self._chunks = []
-
-
-_EMPTY: Final = [b""]
-
-
-def _path(url: bytes) -> bytes:
-    """Return the path of a request target, decoded."""
-    path = url.partition(b"?")[0]
-    if path[:1] != b"/" or b"#" in path:
-        parts = urllib.parse.urlsplit(url.decode("latin-1"))
-        path = parts.path.encode("latin-1")
-    return urllib.parse.unquote_to_bytes(path) if b"%" in path else path
 
 
 def _not_ready(service: ServiceTarget) -> Refusal:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S: Final = 1.0
 _IDLE_GRACE_S: Final = 5.0  # a caller's next request may be on its way
 _LAST_QUESTION_S: Final = 5.0
+_TOLD: Final = ("service", "version", "revision", "replica", "control", "wire", "shape")
 FAILED: Final = 3
 """Exit code of a replica whose service cannot be started; its lock file says why."""
 
@@ -62,16 +63,10 @@ class Replica:
         self._plan = plan
         self._lock = lock
         self._facts: dict[str, Any] = {
-            "service": plan.service,
-            "version": plan.version,
-            "revision": plan.revision,
-            "replica": plan.replica,
+            **{name: getattr(plan, name) for name in _TOLD},
             "port": plan.front.service.port,
-            "control": plan.control,
-            "wire": plan.wire,
             "state": "starting",
             "started_at": time.time(),
-            "shape": plan.shape,
         }
         self._journal = Journal(plan.front.log_format, with_requests=plan.front.with_access_log)
         self._meter = Meter()
@@ -160,8 +155,7 @@ class Replica:
         )
         await self._front.start_service()
         await warm_up(self._service, Path(plan.log))
-        app = hosted_service.app_of(plan, self._front, self._journal)
-        self._wire = WireServer(app, Path(plan.wire), self._journal)
+        self._wire = WireServer(self._front.app.answer, Path(plan.wire), self._journal)
         await self._wire.start()
         if plan.history:
             self._history = History(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,12 @@ class VersionRoute:
         replicas: wire sockets of those that are ready, by replica name.
         traffic_percent: its share of the requests that ask for no version.
         mirror_percent: share of them of which it gets a copy, whose answer nobody sees.
-        concurrent_requests: how many one replica takes at a time.
     """
 
     replicas: dict[str, str] = field(default_factory=dict[str, str])
     traffic_percent: int = 100
     mirror_percent: int = 0
     is_default: bool = True
-    concurrent_requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,13 @@ class ServiceRoute:
         versions: by name.
         token_keys: public keys of its tokens as a JWKS document; {} for none.
         max_body_bytes: 413 for more.
+        cors_origins: whose pages may read what the front door answers in its place.
     """
 
     versions: dict[str, VersionRoute]
     token_keys: dict[str, Any] = field(default_factory=dict[str, Any])
     max_body_bytes: int = 100 << 20
+    cors_origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

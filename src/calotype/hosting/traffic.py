@@ -54,6 +54,26 @@ class Traffic:
         ]
 
 
+def effective_percents(
+    versions: Mapping[str, VersionRoute], ready: Sequence[str]
+) -> dict[str, float]:
+    """Return what part of the requests each version answers now.
+
+    What has no replica leaves its share to the default version, or else to the first that has any.
+
+    Args:
+        versions: by name.
+        ready: those that have one.
+    """
+    default = _default(versions)
+    percents = dict.fromkeys(versions, 0.0)
+    if ready:
+        instead = default if default in ready else ready[0]
+        for name, share in _shares(versions, default):
+            percents[name if name in ready else instead] += share
+    return percents
+
+
 def _default(versions: Mapping[str, VersionRoute]) -> str:
     marked = [name for name, route in versions.items() if route.is_default]
     most = max(versions, key=lambda name: versions[name].traffic_percent)

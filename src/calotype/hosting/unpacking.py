@@ -13,7 +13,7 @@ from calotype import errors
 from calotype.workspace.unpacked import take_place
 
 if TYPE_CHECKING:
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.registered_model import RegisteredModel
     from calotype.workspace.service_settings import Inference
     from calotype.workspace.services import Revision
     from calotype.workspace.workspace import Workspace

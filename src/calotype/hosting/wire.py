@@ -12,11 +12,14 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-VERSION: Final = 1
+from calotype.serving.exchange import Headers, Request
+
+VERSION: Final = 2
 FRAME: Final = struct.Struct("<BHIIQ")
 """Kind, status, length of the first part, length of the second, number of the request."""
 
@@ -46,44 +49,18 @@ def opening(kind: int, status: int, head: bytes, size: int, number: int) -> byte
     return FRAME.pack(kind, status, len(head), size, number) + head
 
 
-def pack_request(scope: dict[str, Any]) -> bytes:
-    """Return the first part of a request."""
-    return marshal.dumps(
-        (
-            scope["method"],
-            scope["path"],
-            scope["raw_path"],
-            scope["query_string"],
-            scope["headers"],
-            scope["client"],
-            scope["scheme"],
-            scope["http_version"],
-        ),
-        4,
-    )
+def pack_request(
+    method: str, path: str, query: bytes, headers: Headers, client: str, scheme: str
+) -> bytes:
+    """Return the first part of a request; see `Request` for what its parts are."""
+    return marshal.dumps((method, path, query, headers, client, scheme), 4)
 
 
-_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-
-
-def unpack_request(head: bytes) -> dict[str, Any]:
-    """Return the ASGI scope of a request whose first part `pack_request` made."""
+def unpack_request(head: bytes) -> Request:
+    """Return the request whose first part `pack_request` made, without id and body."""
     values = marshal.loads(head)  # noqa: S302 - from our own front door; nobody else may connect
-    method, path, raw_path, query, headers, client, scheme, version = values
-    return {
-        "type": "http",
-        "asgi": _ASGI,
-        "http_version": version,
-        "server": None,
-        "client": client,
-        "scheme": scheme,
-        "method": method,
-        "root_path": "",
-        "path": path,
-        "raw_path": raw_path,
-        "query_string": query,
-        "headers": headers,
-    }
+    method, path, query, headers, client, scheme = values
+    return Request(method, path, query, headers, b"", "", client, scheme, time.monotonic())
 
 
 class FrameReader:

@@ -134,10 +134,6 @@ class ReplicaLink:
         self._attempted.set()
         self._changed()
 
-    def answered(self) -> None:
-        """Count an answer."""
-        self.in_flight -= 1
-
     def leaving(self) -> None:
         """Send nothing more: the replica is about to end."""
         self.is_ready = False
@@ -169,6 +165,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._begun: wire.Begun | None = None
         self._has_said_so = False
+        self._unsent: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -186,25 +184,30 @@ class _Connection(asyncio.Protocol):
     def send(self, head: bytes, body: Sequence[bytes], size: int, receiver: Receiver) -> int:
         number = next(self._numbers)
         self._waiting[number] = receiver
-        transport = self._transport
-        assert transport is not None
-        if size > wire.JOINED_BYTES:
-            transport.writelines((wire.opening(wire.REQUEST, 0, head, size, number), *body))
-        else:
-            joined = body[0] if len(body) == 1 else b"".join(body)
-            transport.write(wire.frame(wire.REQUEST, 0, head, joined, number))
+        self._write((wire.opening(wire.REQUEST, 0, head, size, number), *body))
         return number
 
     def cancel(self, number: int) -> None:
-        if number in self._waiting and self._transport is not None:
+        if number in self._waiting:
             self._waiting[number] = _NOBODY
-            self._transport.write(wire.frame(wire.CANCEL, 0, b"", b"", number))
+            self._write((wire.frame(wire.CANCEL, 0, b"", b"", number),))
 
     def leave(self) -> None:
         """Tell the replica that nothing more comes."""
-        if not self._has_said_so and self._transport is not None:
+        if not self._has_said_so:
             self._has_said_so = True
-            self._transport.write(wire.frame(wire.LEAVING, 0, b"", b"", 0))
+            self._write((wire.frame(wire.LEAVING, 0, b"", b"", 0),))
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        """Send this once all callers have been heard: many requests wake the replica up once."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += parts
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(unsent)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -213,7 +216,7 @@ class _Connection(asyncio.Protocol):
     def _take(self, kind: int, status: int, head: bytes, body: bytes, number: int) -> None:
         if kind == wire.ANSWER:
             receiver = self._waiting.pop(number)
-            self._link.answered()
+            self._link.in_flight -= 1
             receiver.answered(status, head, body)
         elif kind == wire.HELLO:
             self._greet(status, head)

@@ -1,4 +1,4 @@
-"""A replica's side of the wire: gives the front door's requests to an ASGI app."""
+"""A replica's side of the wire: gives the front door's requests to what answers them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from calotype.hosting import socket_folder, wire
 from calotype.serving import refusals
 from calotype.serving.cycle import STATUS_LINES, header_block
+from calotype.serving.exchange import JSON, Answer, Headers, Request
 from calotype.serving.journal import Journal
 from calotype.serving.refusals import Refusal
 
@@ -21,24 +22,24 @@ _DRAIN_S: Final = 30.0
 _BACKLOG: Final = 64
 _GONE: Final = 499
 
-Message = dict[str, Any]
-App = Callable[
-    [dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+Answerer = Callable[[Request, bytes], Awaitable[tuple[Answer, Headers] | None]]
+"""`ScoringApp.answer`, or the like of it."""
+Reply = tuple[int, bytes, bytes]
+"""Status, header lines and body."""
+_NOBODY_WAITS: Final = (_GONE, b"", b"")
 
 
 class WireServer:
     """Answers what comes over a unix socket.
 
     Args:
-        app: an ASGI app, such as a `ScoringApp` with the prefix of its service.
+        answerer: of a `ScoringApp` with the prefix of its service.
         path: of the socket; an old one there is replaced.
-        journal: is told of an app's defects.
+        journal: is told of its defects.
     """
 
-    def __init__(self, app: App, path: Path, journal: Journal) -> None:
-        self.app = app
+    def __init__(self, answerer: Answerer, path: Path, journal: Journal) -> None:
+        self.answerer = answerer
         self.path = path
         self.journal = journal
         self.connections: set[_Connection] = set()
@@ -105,7 +106,7 @@ class _Connection(asyncio.Protocol):
         with contextlib.suppress(OSError):  # the door has removed it
             os.unlink(self._begun_name)
         for exchange in self.exchanges.values():
-            exchange.abandon()
+            exchange.disconnected = True
 
     def leave(self) -> None:
         """Ask for no more requests."""
@@ -120,18 +121,34 @@ class _Connection(asyncio.Protocol):
     def _take(self, kind: int, _status: int, head: bytes, body: bytes, number: int) -> None:
         if kind == wire.REQUEST:
             self._begun.number = number
-            exchange = _Exchange(self, number, body)
-            self.exchanges[number] = exchange
-            exchange.task = self._loop.create_task(exchange.run(self._server, head))
+            exchange = self.exchanges[number] = _Exchange()
+            exchange.task = self._loop.create_task(self._run(exchange, number, head, body))
         elif kind == wire.CANCEL:
             if (cancelled := self.exchanges.get(number)) is not None:
-                cancelled.abandon()
+                cancelled.disconnected = True
         elif kind == wire.LEAVING:
             self._is_last = True
             self._end_if_done()
 
-    def answer(self, number: int, status: int, head: bytes, body: bytes) -> None:
-        """Send an answer back."""
+    async def _run(self, exchange: _Exchange, number: int, head: bytes, body: bytes) -> None:
+        """Answer one request; whatever happens, the door gets an answer."""
+        request = wire.unpack_request(head)
+        request.connection = exchange
+        reply: Reply = _NOBODY_WAITS
+        try:
+            replied = await self._server.answerer(request, body)
+            if replied is not None:
+                reply = _reply(*replied)
+        except asyncio.CancelledError:
+            reply = _refused(refusals.overloaded("The service is shutting down."), request)
+            raise
+        except Exception:  # noqa: BLE001 - the boundary: one request must not end all
+            self._server.journal.write("defect", level="error", trace=traceback.format_exc())
+            reply = _refused(refusals.internal_error(), request)
+        finally:
+            self._answer(number, *reply)
+
+    def _answer(self, number: int, status: int, head: bytes, body: bytes) -> None:
         del self.exchanges[number]
         transport = self._transport
         assert transport is not None
@@ -150,107 +167,33 @@ class _Connection(asyncio.Protocol):
 
 
 class _Exchange:
-    """One request and its answer, as an ASGI app sees them.
+    """A request that is being answered.
 
     Attributes:
-        disconnected: whether the caller has gone; `Request.is_abandoned` looks here.
+        disconnected: whether its caller has gone; `Request.is_abandoned` looks here.
+        task: answers it, and would not live without being held here.
     """
 
-    __slots__ = (
-        "_body",
-        "_connection",
-        "_gone",
-        "_head",
-        "_is_delivered",
-        "_length",
-        "_number",
-        "_parts",
-        "_status",
-        "disconnected",
-        "task",
-    )
+    __slots__ = ("disconnected", "task")
 
-    def __init__(self, connection: _Connection, number: int, body: bytes) -> None:
-        self._connection = connection
-        self._number = number
-        self._body = body
-        self._is_delivered = False
-        self._status = 0  # of the answer, once it is known
-        self._head = b""
-        self._length: int | None = None
-        self._parts: list[bytes] = []
-        self._gone: asyncio.Future[None] | None = None
+    def __init__(self) -> None:
         self.disconnected = False
         self.task: asyncio.Task[None] | None = None
 
-    async def run(self, server: WireServer, head: bytes) -> None:
-        """Let the app answer; whatever it does, the door gets an answer."""
-        scope = wire.unpack_request(head)
-        scope["extensions"] = {"calotype.connection": self}
-        answer = (_GONE, b"", b"")
-        try:
-            await server.app(scope, self.receive, self.send)
-            if self._is_whole(scope["method"]):
-                answer = (self._status, self._head, b"".join(self._parts))
-            elif not self.disconnected:
-                raise RuntimeError("The app returned without a complete answer")
-        except asyncio.CancelledError:
-            answer = _refused(refusals.overloaded("The service is shutting down."), scope)
-            raise
-        except Exception:  # noqa: BLE001 - the boundary of the app: one request must not end all
-            server.journal.write("defect", level="error", trace=traceback.format_exc())
-            answer = _refused(refusals.internal_error(), scope)
-        finally:
-            self._connection.answer(self._number, *answer)
 
-    def _is_whole(self, method: str) -> bool:
-        if not self._status:
-            return False
-        size = sum(map(len, self._parts))
-        return self._length is None or size == self._length or (method == "HEAD" and not size)
-
-    def abandon(self) -> None:
-        """Tell the app that nobody waits for its answer."""
-        self.disconnected = True
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
-
-    async def receive(self) -> Message:
-        """Return the body, and the second time the end of the connection."""
-        if not self._is_delivered and not self.disconnected:
-            self._is_delivered = True
-            body, self._body = self._body, b""
-            return {"type": "http.request", "body": body, "more_body": False}
-        if not self.disconnected:
-            self._gone = asyncio.get_running_loop().create_future()
-            await self._gone
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Take a part of the answer from the app."""
-        if message["type"] == "http.response.start" and not self._status:
-            if message["status"] not in STATUS_LINES:
-                raise RuntimeError(f"{message['status']} is no status of HTTP")
-            block = header_block(message.get("headers", ()))
-            self._head, self._length = block.text, block.content_length
-            self._status = message["status"]
-        elif message["type"] == "http.response.body" and self._status:
-            self._parts.append(message.get("body", b""))
-        else:
-            raise RuntimeError(f"{message['type']} is out of turn")
+def _reply(answer: Answer, headers: Headers) -> Reply:
+    if answer.status not in STATUS_LINES:
+        raise RuntimeError(f"{answer.status} is no status of HTTP")
+    return answer.status, header_block(headers).text, answer.body
 
 
-def _refused(refusal: Refusal, scope: dict[str, Any]) -> tuple[int, bytes, bytes]:
-    """Return status, header lines and body of an answer in the app's place."""
-    request_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+def _refused(refusal: Refusal, request: Request) -> Reply:
+    """Return an answer in the place of the one that failed."""
+    given = request.header(b"x-request-id") or b""
     document = {
         "status_code": refusal.status,
         "message": refusal.message,
-        "request_id": request_id,
+        "request_id": given.decode("latin-1"),
     }
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-request-id", request_id.encode("latin-1")),
-        *refusal.headers,
-    ]
+    headers = [(b"content-type", JSON), (b"x-request-id", given), *refusal.headers]
     return refusal.status, header_block(headers).text, json.dumps(document).encode()

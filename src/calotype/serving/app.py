@@ -27,7 +27,9 @@ from calotype.serving.settings import ServiceSettings
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Request, Receive], Awaitable[Answer]]
+Body = bytes | Receive
+"""Of a request: whole, or what gives it in parts."""
+Handler = Callable[[Request, Body], Awaitable[Answer]]
 Route = tuple[str, Handler, str]
 """What comes before the path's own part, what answers, and what it is counted as."""
 
@@ -38,6 +40,7 @@ _CLIENT_IDS: Final = (b"x-ms-request-id", b"x-ms-client-request-id")
 _WITHOUT_BODY: Final = (204, 304)
 _SCORE: Final = "score"
 _HEALTHY: Final = b"Healthy"
+_SCORING: Final = ("ready", "recovering")
 _SAID_BY_PROXIES: Final = frozenset(
     {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
 )
@@ -128,49 +131,64 @@ class ScoringApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the interface that ASGI servers call."""
-        started_s = time.monotonic()
-        base, handler, counted_as = self._routes.get(scope["path"], self._no_route)
-        headers: Headers = scope["headers"]
-        by_name = dict(headers)
         client = scope["client"]
-        connection = scope.get("extensions", {}).get("calotype.connection")
-        request_id = by_name.get(b"x-request-id")
         request = Request(
             method=scope["method"],
-            base=base,
-            path=scope["path"][len(base) :],
+            path=scope["path"],
             query=scope["query_string"],
-            headers=headers,
-            request_id=_id_of(request_id),
+            headers=scope["headers"],
             scheme=scope["scheme"],
             client=client[0] if client else "",
-            received_s=started_s,
-            connection=connection,
+            received_s=time.monotonic(),
+            connection=scope.get("extensions", {}).get("calotype.connection"),
         )
+        replied = await self.answer(request, receive)
+        if replied is not None:
+            answer, headers = replied
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body})
+
+    async def answer(self, request: Request, body: Body) -> tuple[Answer, Headers] | None:
+        """Answer one request, without the forms of ASGI.
+
+        Args:
+            request: as it came: its path is the whole one, and it has neither id nor body yet.
+            body: of it; not looked at before the caller's credentials were.
+
+        Returns:
+            The answer, and all its headers; None when the caller has gone.
+        """
+        path = request.path
+        request.base, handler, counted_as = self._routes.get(path, self._no_route)
+        request.path = path[len(request.base) :]
+        by_name = dict(request.headers)
+        request.request_id = _id_of(by_name.get(b"x-request-id"))
         self._meter.begin()
         answer = _NOBODY_WAITS
         try:
-            answer = await self._answer(handler, request, by_name, receive)
+            answer = await self._answer(handler, request, by_name, body)
         except _Gone:
             pass
         finally:
             self._body_bytes -= len(request.body)
             # Before it is sent: who has an answer finds it in the counters.
-            self._note(counted_as, request, answer, (time.monotonic() - started_s) * 1000)
-        if answer is not _NOBODY_WAITS:
-            await self._send(answer, request, by_name, send)
+            elapsed_ms = (time.monotonic() - request.received_s) * 1000
+            self._note(counted_as, request, answer, elapsed_ms)
+        if answer is _NOBODY_WAITS:
+            return None
+        return answer, self._headers_of(answer, request, by_name)
 
     async def _answer(
-        self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
+        self, handler: Handler, request: Request, headers: dict[bytes, bytes], body: Body
     ) -> Answer:
         """Return the answer to anything, errors included."""
         try:
             _check_ids(headers)
             if request.method == "OPTIONS":
-                return await self._options(handler, request, headers, receive)
+                return await self._options(handler, request, headers, body)
             if handler == self._score:
                 self._authenticator.check(headers.get(b"authorization"), request.client)
-            return await handler(request, receive)
+            return await handler(request, body)
         except Refusal as refusal:
             return _refused(refusal.status, refusal.message, request, refusal.headers)
         except errors.CallerError as error:
@@ -187,9 +205,7 @@ class ScoringApp:
             refusal = refusals.internal_error()
             return _refused(refusal.status, refusal.message, request)
 
-    async def _send(
-        self, answer: Answer, request: Request, by_name: dict[bytes, bytes], send: Send
-    ) -> None:
+    def _headers_of(self, answer: Answer, request: Request, by_name: dict[bytes, bytes]) -> Headers:
         own_id = request.request_id.encode("latin-1")
         client_id = by_name.get(b"x-ms-client-request-id")
         headers = [
@@ -209,8 +225,7 @@ class ScoringApp:
             headers.append((b"traceid", by_name[b"traceid"]))
         if self._cors.is_on and request.method != "OPTIONS":
             headers += self._cors.headers(by_name.get(b"origin"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        return headers
 
     def _note(self, counted_as: str, request: Request, answer: Answer, total_ms: float) -> None:
         if counted_as == _SCORE:
@@ -222,14 +237,26 @@ class ScoringApp:
         if self._capture is not None and counted_as == _SCORE:
             self._capture.keep(request, answer)
 
-    async def _score(self, request: Request, receive: Receive) -> Answer:
-        if self.service.state != "ready":
+    async def _score(self, request: Request, body: Body) -> Answer:
+        if self.service.state not in _SCORING:
             raise refusals.overloaded("The service is not ready.")
         if request.method not in self.service.methods:
             raise refusals.method_not_allowed(self._allowed)
-        await self._read(request, receive)
+        if isinstance(body, bytes):
+            self._take(request, body)
+        else:
+            await self._read(request, body)
         request.timings["read"] = (time.monotonic() - request.received_s) * 1000
         return await self.service.score(request)
+
+    def _take(self, request: Request, body: bytes) -> None:
+        """Put a body that is whole into `request`, unless it is longer than it may be."""
+        if request.is_abandoned:
+            raise _Gone
+        size = len(body)
+        self._check_size(size, self._body_bytes + size)
+        self._body_bytes += size
+        request.body = body
 
     async def _read(self, request: Request, receive: Receive) -> None:
         """Take the whole body into `request`, unless it is longer than it may be."""
@@ -243,17 +270,17 @@ class ScoringApp:
                 part, more = message["body"], message["more_body"]
                 size += len(part)
                 self._body_bytes += len(part)
-                self._check_size(size)
+                self._check_size(size, self._body_bytes)
                 parts.append(part)
         except BaseException:
             self._body_bytes -= size
             raise
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _check_size(self, size: int) -> None:
+    def _check_size(self, size: int, total: int) -> None:
         if size > self.settings.max_body_bytes:
             raise refusals.body_too_large(self.settings.max_body_bytes)
-        if self._body_bytes > self.settings.max_total_body_bytes:
+        if total > self.settings.max_total_body_bytes:
             raise refusals.overloaded(
                 f"The bodies of all requests exceed {self.settings.max_total_body_bytes:,} bytes "
                 "(max_total_body_bytes)."
@@ -264,7 +291,7 @@ class ScoringApp:
         return ", ".join(sorted({*self.service.methods, "OPTIONS"}))
 
     async def _options(
-        self, handler: Handler, request: Request, headers: dict[bytes, bytes], receive: Receive
+        self, handler: Handler, request: Request, headers: dict[bytes, bytes], body: Body
     ) -> Answer:
         """Answer a preflight: never asks for credentials, so that it never reaches a model either.
 
@@ -272,13 +299,13 @@ class ScoringApp:
         origins; behind keys or tokens only for callers who show one.
         """
         if handler == self._unknown:
-            return await self._unknown(request, receive)
+            return await self._unknown(request, body)
         if handler == self._score and "OPTIONS" in self.service.methods and not self._cors.is_on:
             try:
                 self._authenticator.check(headers.get(b"authorization"), request.client)
             except Refusal:
                 return Answer(200, b"", TEXT, [(b"allow", self._allowed.encode())])
-            return await self._score(request, receive)
+            return await self._score(request, body)
         methods = self._allowed if handler == self._score else "GET, HEAD, OPTIONS"
         preflight = self._cors.preflight_headers(
             headers.get(b"origin"),
@@ -287,13 +314,13 @@ class ScoringApp:
         )
         return Answer(200, b"", TEXT, [(b"allow", methods.encode()), *preflight])
 
-    async def _health(self, request: Request, receive: Receive) -> Answer:
+    async def _health(self, request: Request, body: Body) -> Answer:
         _check_is_read(request)
         if self.service.state != "ready":
             raise refusals.overloaded("The service is not ready.")
         return Answer(200, _HEALTHY, TEXT)
 
-    async def _swagger(self, request: Request, receive: Receive) -> Answer:
+    async def _swagger(self, request: Request, body: Body) -> Answer:
         _check_is_read(request)
         if self.service.state != "ready":
             raise refusals.overloaded("The service is not ready.")
@@ -306,18 +333,18 @@ class ScoringApp:
         base = self._documents.base_of(scheme, request.header(b"host"), request.base)
         return Answer(200, self._documents.document(version, base), JSON)
 
-    async def _metrics(self, request: Request, receive: Receive) -> Answer:
+    async def _metrics(self, request: Request, body: Body) -> Answer:
         _check_is_read(request)
         if not is_from_here(request):
             raise refusals.not_found()
         body = self._meter.prometheus_text(self.settings.name)
         return Answer(200, body, b"text/plain; version=0.0.4; charset=utf-8")
 
-    async def _jwks(self, request: Request, receive: Receive) -> Answer:
+    async def _jwks(self, request: Request, body: Body) -> Answer:
         _check_is_read(request)
         return Answer(200, self._public_keys or b"", JSON)
 
-    async def _unknown(self, request: Request, receive: Receive) -> Answer:
+    async def _unknown(self, request: Request, body: Body) -> Answer:
         raise refusals.not_found()
 
 

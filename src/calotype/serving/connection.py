@@ -17,10 +17,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from calotype.serving import refusals
+from calotype.serving.cors import Cors
 from calotype.serving.cycle import Cycle
 from calotype.serving.exchange import Headers
 from calotype.serving.guard import LINGER_S, MAX_PIPELINED, Guard, refusal_answer
 from calotype.serving.refusals import Refusal
+from calotype.serving.turn import Turn
 
 _HEADER_OVERHEAD = len(": \r\n")
 
@@ -54,9 +56,9 @@ class HttpConnection(HttpToolsProtocol):
         self._deadline_s = math.inf
         self._unsent_since_s: float | None = None
         self._unanswered: int = 0
-        self._active: Cycle | None = None
-        self._incoming: Cycle | None = None
-        self._queue: deque[tuple[Cycle, dict[str, Any]]] = deque()
+        self._active: Turn | None = None
+        self._incoming: Turn | None = None
+        self._queue: deque[tuple[Turn, dict[str, Any]]] = deque()
         self._held: bytes | None = None
         self._is_surplus = False
         self._head_bytes = 0
@@ -70,10 +72,13 @@ class HttpConnection(HttpToolsProtocol):
         self._awaits = Awaits.HEAD
         self._host_count = 0
         self._content_length = 0
-        self._body_left = self.guard.settings.max_body_bytes
+        self._limit_body(self.guard.settings.max_body_bytes)
         self.expect_100_continue = False
 
     # Limits
+
+    def _limit_body(self, most_bytes: int) -> None:
+        self._most_body = self._body_left = most_bytes
 
     def _check_head(self, method: str) -> None:
         settings = self.guard.settings
@@ -84,8 +89,8 @@ class HttpConnection(HttpToolsProtocol):
         if self._unanswered >= MAX_PIPELINED:
             raise refusals.overloaded(f"{MAX_PIPELINED} requests of this connection are waiting.")
         self._check_sizes(is_long=self._head_bytes + self._fed_bytes > settings.max_header_bytes)
-        if self._content_length > settings.max_body_bytes:
-            raise refusals.body_too_large(settings.max_body_bytes)
+        if self._content_length > self._most_body:
+            raise refusals.body_too_large(self._most_body)
         if self._host_count > 1:
             raise refusals.bad_request("Expected one Host header. Got several.")
         if method == "CONNECT":
@@ -166,14 +171,14 @@ class HttpConnection(HttpToolsProtocol):
         """Header lines that every answer has."""
         return self.guard.default_lines(self.server_state.default_headers)
 
-    def on_answered(self, cycle: Cycle) -> None:
+    def on_answered(self, turn: Turn) -> None:
         """Go on with the next request, or end the connection."""
         self.server_state.total_requests += 1
         self._unanswered -= 1
         self._active = None
         if self.transport.is_closing():
             return
-        if not cycle.keep_alive:
+        if not turn.keep_alive:
             self._end()
         elif self._queue:
             self._start(*self._queue.popleft())
@@ -187,22 +192,28 @@ class HttpConnection(HttpToolsProtocol):
         if not self._queue:
             self.flow.resume_reading()
 
-    def answer_instead(self, cycle: Cycle, refusal: Refusal) -> None:
+    def _cors_of(self, turn: Turn | None) -> Cors:
+        """Return which pages may read our own answer to a request; None: the one that comes in."""
+        return self.guard.cors
+
+    def answer_instead(self, turn: Turn, refusal: Refusal) -> None:
         """Answer for an app that failed; the connection lives on."""
         self.transport.write(
             refusal_answer(
                 refusal,
                 defaults=self.default_lines,
-                sent=cycle.headers,
-                close=not cycle.keep_alive,
+                sent=turn.headers,
+                close=not turn.keep_alive,
+                cors=self._cors_of(turn),
             )
         )
-        cycle.is_written = cycle.is_answered = True
-        self.on_answered(cycle)
+        turn.is_written = turn.is_answered = True
+        self.on_answered(turn)
 
-    def _start(self, cycle: Cycle, scope: dict[str, Any]) -> None:
-        self._active = cycle
-        task = self.loop.create_task(cycle.run(self._any_app, scope))
+    def _start(self, turn: Turn, scope: dict[str, Any]) -> None:
+        assert isinstance(turn, Cycle)
+        self._active = turn
+        task = self.loop.create_task(turn.run(self._any_app, scope))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -210,8 +221,13 @@ class HttpConnection(HttpToolsProtocol):
         """Answer in the app's place, in the order of the requests, and read no more requests."""
         self.guard.meter.refuse(refusal.status)
         cycle = self._incoming if self._awaits is Awaits.BODY else None
-        sent: Headers = self.headers
-        answer = refusal_answer(refusal, defaults=self.default_lines, sent=sent, close=True)
+        answer = refusal_answer(
+            refusal,
+            defaults=self.default_lines,
+            sent=self.headers,
+            close=True,
+            cors=self._cors_of(None),
+        )
         self._awaits = Awaits.NOTHING
         if cycle is not None and not self._take_back(cycle):
             return
@@ -222,17 +238,17 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.write(answer)
         self._end()
 
-    def _take_back(self, cycle: Cycle) -> bool:
+    def _take_back(self, turn: Turn) -> bool:
         """Take the request that is coming in away from the app, unless it answers already."""
-        if cycle.is_answered:
+        if turn.is_answered:
             self._end()
             return False
-        cycle.abandon()
-        if cycle.is_written:
+        turn.abandon()
+        if turn.is_written:
             self.transport.close()  # half an answer cannot be taken back
             return False
         self._unanswered -= 1
-        if self._active is cycle:
+        if self._active is turn:
             self._active = None
         else:
             self._queue.pop()  # what is coming in was queued last

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from calotype.serving.exchange import Headers
 from calotype.serving.guard import status_line
 from calotype.serving.refusals import Refusal, internal_error, overloaded
+from calotype.serving.turn import Turn
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -43,25 +44,17 @@ class Connection(Protocol):
         """Header lines that every answer has."""
         ...
 
-    def on_answered(self, cycle: Cycle) -> None:
+    def on_answered(self, turn: Turn) -> None:
         """Go on with the next request, or end the connection."""
         ...
 
-    def answer_instead(self, cycle: Cycle, refusal: Refusal) -> None:
+    def answer_instead(self, turn: Turn, refusal: Refusal) -> None:
         """Write an answer that is not the app's."""
         ...
 
 
-class Cycle:
-    """One request and its answer.
-
-    Attributes:
-        disconnected: whether the caller has gone, or has been answered without the app.
-        is_written: whether any of the answer is on its way.
-        is_answered: whether all of it is.
-        keep_alive: whether the connection outlives the answer.
-        more_body: whether the rest of the body is still to come.
-    """
+class Cycle(Turn):
+    """One request and its answer, as an ASGI app sees them."""
 
     __slots__ = (
         "_chunks",
@@ -76,13 +69,6 @@ class Cycle:
         "_pending_bytes",
         "_transport",
         "_waiter",
-        "disconnected",
-        "headers",
-        "is_answered",
-        "is_written",
-        "keep_alive",
-        "more_body",
-        "waits_for_continue",
     )
 
     def __init__(
@@ -96,13 +82,9 @@ class Cycle:
         waits_for_continue: bool,
     ) -> None:
         # Not the scope itself: it points back here, and a ring waits for the garbage collector.
-        self.headers: Headers = scope["headers"]
-        self.keep_alive = keep_alive
-        self.waits_for_continue = waits_for_continue
-        self.disconnected = False
-        self.is_written = False
-        self.is_answered = False
-        self.more_body = True
+        super().__init__(
+            scope["headers"], keep_alive=keep_alive, waits_for_continue=waits_for_continue
+        )
         self._owner = owner
         self._transport = transport
         self._flow = flow

@@ -20,6 +20,7 @@ from calotype.serving.auth.authenticator import Authenticator, KeyAuth, NoAuth, 
 from calotype.serving.auth.guesses import Guesses
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.capture import FileCapture
+from calotype.serving.cors import Cors
 from calotype.serving.guard import Guard
 from calotype.serving.journal import Journal
 from calotype.serving.keeping import Keeper, Several
@@ -279,6 +280,7 @@ class Front:
         limits = self._settings.service.model_copy(
             update={"auth": said.auth, "cors_origins": said.cors_origins}
         )
+        self._guard.cors = Cors(said.cors_origins)
         self.app.admit(authenticator_of(settings), _public_keys(settings), said.cors_origins)
         self._settings = replace(
             self._settings,

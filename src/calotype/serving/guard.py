@@ -8,6 +8,7 @@ import uuid
 from http import HTTPStatus
 from typing import Protocol
 
+from calotype.serving.cors import Cors
 from calotype.serving.exchange import Headers
 from calotype.serving.metrics import Meter
 from calotype.serving.refusals import Refusal
@@ -32,12 +33,14 @@ class Guard:
     One timer looks at all connections: a timer for each request would cost more than parsing it.
 
     Attributes:
+        cors: which pages may read what is answered here and not by the app.
         meter: counts what was refused and which connections were closed.
         is_leaving: whether each answer is the last one of its connection.
     """
 
     def __init__(self, settings: ServiceSettings, meter: Meter | None = None) -> None:
         self.settings = settings
+        self.cors = Cors(settings.cors_origins)
         self.meter = meter or Meter()
         self.is_leaving = False
         self.connections: set[Connection] = set()
@@ -107,7 +110,9 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
-def refusal_answer(refusal: Refusal, *, defaults: bytes, sent: Headers, close: bool) -> bytes:
+def refusal_answer(
+    refusal: Refusal, *, defaults: bytes, sent: Headers, close: bool, cors: Cors
+) -> bytes:
     """Return a whole answer on the wire, for a request that the app does not answer.
 
     Args:
@@ -115,6 +120,7 @@ def refusal_answer(refusal: Refusal, *, defaults: bytes, sent: Headers, close: b
         defaults: lines of headers that every answer has.
         sent: the headers that came with the request, as far as they were read.
         close: whether the connection ends with this answer.
+        cors: which pages may read it.
     """
     request_id = _request_id(sent)
     content = {"status_code": refusal.status, "message": refusal.message, "request_id": request_id}
@@ -124,6 +130,7 @@ def refusal_answer(refusal: Refusal, *, defaults: bytes, sent: Headers, close: b
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode("ascii")),
         *(header for header in refusal.headers if header[0] != b"connection"),
+        *cors.headers(_first(sent, b"origin")),
     ]
     if close:
         headers.append((b"connection", b"close"))
@@ -131,7 +138,11 @@ def refusal_answer(refusal: Refusal, *, defaults: bytes, sent: Headers, close: b
 
 
 def _request_id(sent: Headers) -> str:
-    given = next((value for name, value in sent if name == b"x-request-id"), b"")
+    given = _first(sent, b"x-request-id") or b""
     if 0 < len(given) <= _MAX_REQUEST_ID and given.isascii():
         return given.decode("ascii")
     return str(uuid.uuid4())
+
+
+def _first(sent: Headers, wanted: bytes) -> bytes | None:
+    return next((value for name, value in sent if name == wanted), None)

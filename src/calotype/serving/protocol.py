@@ -22,6 +22,7 @@ from calotype.serving.connection import Awaits, HttpConnection
 from calotype.serving.cycle import Cycle
 from calotype.serving.guard import Guard
 from calotype.serving.refusals import Refusal
+from calotype.serving.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -157,44 +158,38 @@ class GuardedProtocol(HttpConnection):
             raise refusals.bad_request("Expected an HTTP/1.1 request. Got one without a version.")
         if version not in ("1.1", "1.0"):
             raise Refusal(505, "This service speaks HTTP/1.1 and HTTP/1.0.")
-        scope = self._make_scope(method, version)
-        cycle = self.make_cycle(
-            scope,
+        turn, scope = self.make_turn(
+            method,
+            version,
             keep_alive=version == "1.1"
             and parser.should_keep_alive()
             and not self.guard.is_leaving,
             waits=self.expect_100_continue and version == "1.1",
         )
-        scope["extensions"] = {"calotype.connection": cycle}
         self._awaits = Awaits.BODY
         self._barren_bytes = 0
-        self._incoming = cycle
+        self._incoming = turn
         self._unanswered += 1
         self._head_bytes = 0
         if self._unanswered == 1:
-            self._start(cycle, scope)
+            self._start(turn, scope)
         else:
-            self._queue.append((cycle, scope))
+            self._queue.append((turn, scope))
             self.flow.pause_reading()
 
-    def make_cycle(self, scope: dict[str, Any], *, keep_alive: bool, waits: bool) -> Cycle:
-        """Return what carries a request and its answer.
+    def make_turn(
+        self, method: str, version: str, *, keep_alive: bool, waits: bool
+    ) -> tuple[Turn, dict[str, Any]]:
+        """Return what carries the request whose head has been read, and its ASGI scope.
 
         Args:
-            scope: of the request.
+            method: in capitals.
+            version: of HTTP.
             keep_alive: whether the caller wants to go on.
             waits: whether the caller sends the body only when asked to.
         """
-        return Cycle(
-            scope, self, self.transport, self.flow, keep_alive=keep_alive, waits_for_continue=waits
-        )
-
-    def _make_scope(self, method: str, version: str) -> dict[str, Any]:
-        raw_path, query = _split_url(self.url)
-        path = raw_path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        return {
+        path, raw_path, query = split_target(self.url)
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
@@ -208,26 +203,31 @@ class GuardedProtocol(HttpConnection):
             "query_string": query,
             "headers": self.headers,
         }
+        cycle = Cycle(
+            scope, self, self.transport, self.flow, keep_alive=keep_alive, waits_for_continue=waits
+        )
+        scope["extensions"] = {"calotype.connection": cycle}
+        return cycle, scope
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on, counting it."""
         self._barren_bytes = 0
         self._body_left -= len(body)
         if self._body_left < 0:
-            raise refusals.body_too_large(self.guard.settings.max_body_bytes)
-        cycle = self._incoming
-        if cycle is not None and not cycle.is_answered:
-            cycle.add_body(body)
+            raise refusals.body_too_large(self._most_body)
+        turn = self._incoming
+        if turn is not None and not turn.is_answered:
+            turn.add_body(body)
 
     def on_message_complete(self) -> None:
         """Mark the end of a body."""
         if self._awaits is not Awaits.BODY:
             return  # a request that comes again without its wish to upgrade
         self._awaits = Awaits.NEXT
-        cycle = self._incoming
-        if cycle is not None:
-            cycle.more_body = False
-            cycle.wake()
+        turn = self._incoming
+        if turn is not None:
+            turn.more_body = False
+            turn.wake()
 
     def _refusal_of(self, error: httptools.HttpParserError, data: bytes) -> Refusal:
         cause = error.__context__
@@ -243,10 +243,15 @@ class GuardedProtocol(HttpConnection):
         return refusals.internal_error()
 
 
-def _split_url(url: bytes) -> tuple[bytes, bytes]:
-    """Return path and query of a request target; one of a proxy has a scheme and a host too."""
+def split_target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return path, undecoded path and query of a request target.
+
+    One that is meant for a proxy has a scheme and a host too.
+    """
     if url[:1] == b"/" and b"#" not in url:
-        path, _, query = url.partition(b"?")
-        return path, query
-    parsed = httptools.parse_url(url)
-    return parsed.path or b"/", parsed.query or b""
+        raw_path, _, query = url.partition(b"?")
+    else:
+        parsed = httptools.parse_url(url)
+        raw_path, query = parsed.path or b"/", parsed.query or b""
+    path = raw_path.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, raw_path, query

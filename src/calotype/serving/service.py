@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.openapi.contract import ServiceContract
 
-State = Literal["starting", "ready", "failed", "stopped"]
+State = Literal["starting", "ready", "recovering", "failed", "stopped"]
 
 
 class Service(Protocol):
@@ -15,7 +15,11 @@ class Service(Protocol):
 
     @property
     def state(self) -> State:
-        """`ready` once `score` may be called."""
+        """`ready` once `score` may be called.
+
+        `recovering` when it may be called although nobody is there to score: another worker is on
+        its way, and requests wait for it as they do for one that is busy.
+        """
         ...
 
     @property

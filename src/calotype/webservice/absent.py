@@ -23,7 +23,7 @@ _CONFIGURATIONS: Final = (
     "TensorflowConfiguration DockerConfiguration"
 )
 _IN_CORE: Final = {
-    "": "Experiment Run Datastore Image Keyvault ScriptRun ScriptRunConfig RunConfiguration "
+    "": "Experiment Datastore Image Keyvault ScriptRun ScriptRunConfig RunConfiguration "
     "ComputeInstance LinkedService PrivateEndPoint PrivateEndPointConfig "
     "SynapseWorkspaceLinkedServiceConfiguration",
     ".compute": "AmlCompute BatchCompute ComputeInstance DatabricksCompute DataFactoryCompute "
@@ -38,7 +38,7 @@ _IN_CORE: Final = {
     ".keyvault": "Keyvault",
     ".linked_service": "LinkedService SynapseWorkspaceLinkedServiceConfiguration",
     ".private_endpoint": "PrivateEndPoint PrivateEndPointConfig",
-    ".run": "Run get_run",
+    ".run": "get_run",
     ".runconfig": _CONFIGURATIONS,
     ".script_run": "ScriptRun",
     ".script_run_config": f"ScriptRunConfig {_CONFIGURATIONS}",
@@ -56,6 +56,7 @@ _NAMES: Final = {
     "azureml.exceptions": set(_EXCEPTIONS.split()),
 }
 _PACKAGES: Final = tuple(one.name for one in NAMES if one.name.startswith("azureml."))
+_THERE: Final = "azureml.core, azureml.exceptions, azureml.monitoring and azureml.contrib.services"
 
 
 class _Absent(type):
@@ -99,6 +100,30 @@ def _stand_in(name: str, *, row: str, used: str) -> type:
 def _package_of(old: str) -> str:
     """Return the package of the table that a module is of; empty for none."""
     return next((one for one in _PACKAGES if old == one or old.startswith(f"{one}.")), "")
+
+
+def why_missing(old: str) -> str:
+    """Return why an entry script cannot import a module, and what to do; empty if it can.
+
+    Whole packages without a meaning here are none that it can: what it loads may look for classes
+    in them, and would get others that only say no.
+
+    Args:
+        old: `azureml.…`, a module or a name in one.
+    """
+    package = _package_of(old)
+    try:
+        found = importlib.util.find_spec(f"{_ROOT}{old}")
+    except ModuleNotFoundError:
+        found = None
+    if found is not None and not (package and found.loader is _modules):
+        return ""
+    reason = f": {unsupported.because(package)}" if package else "."
+    return (
+        f"Calotype has no '{old}'{reason} Of the retired SDK it has {_THERE}. "
+        "Leave the import out, or install the package that has it for the Python that runs this "
+        "script."
+    )
 
 
 class _Modules(MetaPathFinder, Loader):

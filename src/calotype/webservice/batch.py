@@ -1,4 +1,4 @@
-"""Batch services: whole folders of images instead of single requests."""
+"""Batch services: whole datasets instead of single requests."""
 
 from __future__ import annotations
 
@@ -130,19 +130,23 @@ class BatchWebservice(Webservice):
         timeout_s: float = 30.0,
         output_action: Output = "append_row",
         register_as: str = "",
+        columns: Sequence[str] = (),
     ) -> BatchJob:
-        """Begin to send all images of a source through the service.
+        """Begin to send all of a source through the service.
 
         Args:
-            images: an image directory, a folder, an archive, an image, or a registered dataset.
+            images: an image directory, a folder, an archive, an image, or a registered dataset; for
+                an ONNX file or a scikit-learn model a CSV, Parquet or JSON lines file of rows, or
+                a folder of such.
             output_path: the folder of the result; one in the workspace when left out. What an
                 interrupted job of the same has left there is continued.
-            mini_batch_size: files that `run` of a script gets at a time.
+            mini_batch_size: files for `run` of a script, or rows for a model, at a time.
             retries: further attempts at a mini-batch that failed or took too long.
-            error_threshold: the job fails when more images do; -1: never.
+            error_threshold: the job fails when more images or rows do; -1: never.
             timeout_s: that a mini-batch may take.
             output_action: keep a row for each prediction, or only their number.
             register_as: also register the result as a dataset of this name.
+            columns: of rows, those that the model is given; all when left out.
 
         Raises:
             WebserviceException: a value cannot be used, or there is nothing at `images`.
@@ -155,6 +159,7 @@ class BatchWebservice(Webservice):
                     "error_threshold": error_threshold,
                     "timeout_s": timeout_s,
                     "output_action": output_action,
+                    "columns": tuple(columns),
                 }
             )
             job = BatchJobs(self.workspace).submit(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from calotype.webservice import service_documents
 from calotype.webservice.cluster_configuration import ClusterConfiguration
 from calotype.webservice.exceptions import WebserviceNotFound, told_as
+from calotype.webservice.service_documents import compute_name
 from calotype.webservice.updating import default_of, known_only, update
 from calotype.webservice.webservice import Webservice
-from calotype.workspace.machine import shown
 
 if TYPE_CHECKING:
     from calotype.webservice.compute import ClusterCompute
@@ -26,8 +26,8 @@ class ClusterWebservice(Webservice):
 
     @property
     def compute_name(self) -> str:
-        """The machine that runs it."""
-        return shown(self.record().host)
+        """What the cluster was called when it was deployed; else the machine that runs it."""
+        return compute_name(self.record())
 
     @property
     def deployment_target(self) -> ClusterCompute:

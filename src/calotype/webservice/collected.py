@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calotype import errors
+from calotype.hosting.layout import Layout
+from calotype.hosting.plan_making import NO_MODEL
 from calotype.models.validation_predictions import confidence_counts
 from calotype.serving.collection import IMAGES, PREDICTIONS
 from calotype.serving.daily_tables import rows_of
+from calotype.workspace.machine import require_here
+
+if TYPE_CHECKING:
+    from calotype.workspace.services import Service
+    from calotype.workspace.workspace import Workspace
 
 
 @dataclass(slots=True)
@@ -99,3 +107,34 @@ def _add(row: dict[str, str], day: CollectedDay) -> None:
         day.classes[row["label"]] += 1
         if row["probability"]:
             day.confidences.append(float(row["probability"]))
+
+
+def collected_of(workspace: Workspace, name: str, model: str = "") -> tuple[str, Path]:
+    """Return a model of a service, and where what was collected for it lies.
+
+    Args:
+        workspace: where the service is.
+        name: of the service.
+        model: `name:version`; what the service serves when left out.
+    """
+    service = workspace.services.get(name)
+    require_here(workspace.place, service.host, what=f"service '{name}'")
+    folder = Layout.of(workspace.place).collected(name)
+    model = model or _served(service, models_of(folder))
+    model_name, _, version = model.partition(":")
+    if "/" in model or not version.isdecimal():
+        raise errors.UnparsableValue(
+            "expected a model as NAME:VERSION",
+            where=f"service '{name}'",
+            got=model,
+            action=f"Collected are: {', '.join(models_of(folder)) or 'none'}.",
+        )
+    return model, folder / model_name / version
+
+
+def _served(service: Service, collected: Sequence[str]) -> str:
+    """Return the model of a service's default version; else one of which there is something."""
+    version = next((one for one in service.versions if one.is_default), None)
+    models = version.wanted.models if version is not None else ()
+    served = models[0] if models else NO_MODEL
+    return served if served in collected or not collected else collected[-1]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NoReturn
 from calotype.webservice import configuration_checks as checks
 from calotype.webservice import unsupported
 from calotype.webservice.exceptions import told_as
+from calotype.webservice.retired import Retired
 from calotype.workspace.services import machine
 from calotype.workspace.workspace import Workspace
 
@@ -91,6 +92,11 @@ class ClusterCompute:
 
         FAST_PROD = "FastProd"
         DEV_TEST = "DevTest"
+
+    agent_vm_size = Retired("AksCompute.agent_vm_size")
+    agent_count = Retired("AksCompute.agent_count")
+    cluster_fqdn = Retired("AksCompute.cluster_fqdn")
+    system_services = Retired("AksCompute.system_services")
 
     def __init__(self, workspace: Workspace, name: str = "") -> None:
         self.workspace = workspace
@@ -179,10 +185,17 @@ class ClusterCompute:
         said = update_configuration.ssl_configuration if update_configuration else None
         if said is None or said.status is None:
             return
+        unsupported.ignore_given(renew=said.renew or None)
         if said.status.lower() == "disabled":
             self.disable_ssl()
         else:
-            self.enable_ssl(said.cname, said.cert, said.key, said.leaf_domain_label)
+            self.enable_ssl(
+                said.cname,
+                said.cert,
+                said.key,
+                said.leaf_domain_label,
+                bool(said.overwrite_existing_domain),
+            )
 
     def apply(self, configuration: ProvisioningConfiguration) -> None:
         """Do what a configuration says about the certificate."""
@@ -191,8 +204,10 @@ class ClusterCompute:
             key = Path(configuration.ssl_key_pem_file).absolute()
             self._up(str(certificate), str(key), cname=configuration.ssl_cname or "")
 
-    def wait_for_completion(self, show_output: bool = False, **_ignored: Any) -> None:
-        """It is there already."""
+    def wait_for_completion(
+        self, show_output: bool = False, is_delete_operation: bool = False
+    ) -> None:
+        """It is there already, and it stays."""
 
     def get_status(self) -> str:
         """Return "Succeeded": this machine is there."""

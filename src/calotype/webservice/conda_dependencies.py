@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from calotype import errors, files
+from calotype.webservice import unsupported
 from calotype.webservice.exceptions import told_as
 
 _DEFAULT_CHANNEL: Final = "conda-forge"
@@ -48,8 +49,9 @@ class CondaDependencies:
             pip_packages: as in a requirements file.
             conda_packages: such as `numpy=2.1`.
             python_version: such as 3.11.
-            pin_sdk_version: of the retired SDK, which is not installed.
+            pin_sdk_version: has no meaning here.
         """
+        unsupported.ignore_given(pin_sdk_version=None if pin_sdk_version else pin_sdk_version)
         made = cls()
         if pip_indexurl:
             made.set_pip_option(f"--index-url {pip_indexurl}")

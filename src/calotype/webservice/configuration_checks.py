@@ -9,6 +9,7 @@ from typing import Any, Final, TypeGuard
 
 from calotype.serving.settings import NAME_RULE
 from calotype.webservice.exceptions import WebserviceException
+from calotype.workspace.service_settings import RuntimeSettings
 
 _NAMESPACE_RULE: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _VERSION_RULE: Final = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -45,6 +46,22 @@ def autoscale(values: Values, *, is_update: bool = False) -> Iterator[str]:
         yield "num_replicas cannot be given with autoscale"
     if enabled is False and fixed is None and not is_update:
         yield "num_replicas must be given with autoscale_enabled=False"
+
+
+def autoscale_kept(values: Values, runtime: RuntimeSettings) -> Iterator[str]:
+    """What an update says of replicas goes with what their number follows now.
+
+    Args:
+        values: of the update.
+        runtime: of what it changes.
+    """
+    if values.get("autoscale_enabled") is not None:
+        return
+    given = [name for name in _AUTOSCALE if values.get(name) is not None]
+    if values.get("num_replicas") is not None and runtime.autoscales:
+        yield "num_replicas needs autoscale_enabled=False, as the number follows the load now"
+    if given and not runtime.autoscales:
+        yield f"{', '.join(given)} needs autoscale_enabled=True, as the number is fixed now"
 
 
 def one_kind_of_auth(values: Values) -> Iterator[str]:

@@ -3,73 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from calotype import errors
 from calotype.webservice import unsupported
+from calotype.webservice.dataset_absent import AbsentMethods
+from calotype.webservice.dataset_factory import FileFactory, TabularFactory
+from calotype.webservice.dataset_files import DatasetFiles, MountedDataset
 from calotype.webservice.exceptions import UserErrorException, told_as
+from calotype.webservice.version_number import version_of
+from calotype.workspace import unpacked
+from calotype.workspace.dataset_sources import LocalSource
+from calotype.workspace.web_content import is_url
 
 if TYPE_CHECKING:
-    from calotype.workspace import dataset as known
+    from calotype.workspace.dataset import RegisteredDataset
     from calotype.workspace.workspace import Workspace
 
 
-class FileFactory:
-    """`Dataset.File`: datasets of files, most of all images."""
-
-    @staticmethod
-    def from_files(
-        path: str | Path | Sequence[str | Path],
-        validate: bool = True,
-        partition_format: str | None = None,
-        is_file: bool | None = None,
-    ) -> Dataset:
-        """Return a dataset of files, which is not registered yet.
-
-        Args:
-            path: a folder, an archive, a file, a pattern such as `photos/**/*.jpg`, or a URL.
-            validate: check that there is something.
-            partition_format: has no meaning here.
-            is_file: has no meaning here.
-
-        Raises:
-            UserErrorException: there is nothing at the path.
-        """
-        unsupported.ignore_given(partition_format=partition_format)
-        source = _one(path)
-        is_plain = "://" not in source and not any(mark in source for mark in "*?[")
-        if validate and is_plain and not Path(source).exists():
-            with told_as(UserErrorException):
-                raise errors.UnreadableFile(
-                    "expected a folder, archive or file", where=source, got="nothing there"
-                )
-        return Dataset(source)
-
-
-class _TabularFactory:
-    """`Dataset.Tabular`, which says that there is none."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        unsupported.refuse("Dataset.Tabular")
-
-
-class Dataset:
+class Dataset(AbsentMethods):
     """Files under a name and a version, or files that may be registered.
 
     Made by `Dataset.File.from_files`, `Dataset.get_by_name` and the like.
     """
 
     File = FileFactory
-    Tabular = _TabularFactory()
+    Tabular = TabularFactory()
 
-    def __init__(self, source: str, registered: known.Dataset | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        registered: RegisteredDataset | None = None,
+        *,
+        files: DatasetFiles | None = None,
+    ) -> None:
         self._source = source
         self._registered = registered
+        self._files = files
 
     def __repr__(self) -> str:
         return f"Dataset(name={self.name!r}, version={self.version!r}, source={self._source!r})"
@@ -82,8 +56,7 @@ class Dataset:
             UserErrorException: there is none.
         """
         with told_as(UserErrorException):
-            number = None if version in ("latest", None) else int(version)
-            return cls._of(workspace.datasets.get(name, number))
+            return cls._of(workspace.datasets.get(name, version_of(version)))
 
     @classmethod
     def get_by_id(cls, workspace: Workspace, id: str) -> Self:
@@ -101,7 +74,7 @@ class Dataset:
         return {one.name: cls._of(one) for one in workspace.datasets.list(latest=True)}
 
     @classmethod
-    def _of(cls, registered: known.Dataset) -> Self:
+    def _of(cls, registered: RegisteredDataset) -> Self:
         return cls(registered.origin, registered)
 
     def register(
@@ -128,6 +101,7 @@ class Dataset:
             UserErrorException: they cannot be registered.
         """
         with told_as(UserErrorException):
+            self._check_whole()
             made = workspace.datasets.register(
                 name,
                 self._source,
@@ -174,57 +148,145 @@ class Dataset:
         """The path, pattern or URL of its files."""
         return self._source
 
-    def add_tags(self, tags: Mapping[str, str]) -> None:
+    def add_tags(self, tags: Mapping[str, str]) -> Self:
         """Add tags, or change those of the same names."""
-        self._change(add_tags=tags)
+        return self._change(add_tags=tags)
 
-    def remove_tags(self, tags: Sequence[str]) -> None:
+    def remove_tags(self, tags: Sequence[str]) -> Self:
         """Remove the tags of these names."""
-        self._change(remove_tags=tags)
+        return self._change(remove_tags=tags)
+
+    def update(self, description: str | None = None, tags: Mapping[str, str] | None = None) -> Self:
+        """Change the description, or all tags at once."""
+        return self._change(description=description, tags=tags)
+
+    def unregister_all_versions(self) -> None:
+        """Forget all versions of this name; files outside the workspace stay.
+
+        Raises:
+            UserErrorException: it is not registered.
+        """
+        with told_as(UserErrorException):
+            one = self._known()
+        datasets = one.workspace.datasets
+        for version in datasets.list(one.name):
+            with contextlib.suppress(errors.NotFound):  # by another process meanwhile
+                datasets.delete(version)
+        self._registered = None
 
     def to_path(self) -> list[str]:
         """Return the paths of its files, below its folder, with a slash first."""
-        with self.mount() as mounted:
-            root = Path(mounted.mount_point)
-            return [f"/{path.relative_to(root).as_posix()}" for path in _files(root)]
+        return [f"/{name}" for name in self._found().names()]
 
     def download(
-        self, target_path: str | Path | None = None, overwrite: bool = False, **_ignored: Any
+        self,
+        target_path: str | Path | None = None,
+        overwrite: bool = False,
+        ignore_not_found: bool = False,
     ) -> list[str]:
         """Write its files into a folder, a new one when none is given; return their paths.
+
+        Args:
+            target_path: the folder; made when it is not there.
+            overwrite: take the place of files and folders of the same names.
+            ignore_not_found: has no meaning here.
 
         Raises:
             UserErrorException: there are such files, and `overwrite` is false.
         """
+        unsupported.ignore_given(ignore_not_found=ignore_not_found or None)
         target = Path(target_path or tempfile.mkdtemp(prefix="calotype-"))
-        with told_as(UserErrorException):
-            self._known().download(target, exist_ok=overwrite)
-        return [str(path) for path in _files(target)]
+        written: list[Path] = []
 
-    @contextlib.contextmanager
-    def mount(self, mount_point: str | None = None) -> Generator[MountedDataset]:
-        """Give a folder with its files, which must not be written to."""
-        unsupported.ignore_given(stacklevel=4, mount_point=mount_point)
+        def write(folder: Path) -> None:
+            self._write(folder)
+            found = sorted(path for path in folder.rglob("*") if path.is_file())
+            written.extend(path.relative_to(folder) for path in found)
+
         with told_as(UserErrorException):
-            place = self._known().path_or_unpacked() if self._registered else Path(self._source)
-        yield MountedDataset(str(place if place.is_dir() else place.parent))
+            unpacked.place(write, target, exist_ok=overwrite)
+        return [str(target / path) for path in written]
+
+    def mount(self, mount_point: str | None = None) -> MountedDataset:
+        """Give a folder with its files, which must not be written to."""
+        unsupported.ignore_given(mount_point=mount_point)
+        return MountedDataset(self._found())
+
+    def take(self, count: int) -> Dataset:
+        """Return its first files, as a dataset that is not registered."""
+        return self._some(slice(count))
+
+    def skip(self, count: int) -> Dataset:
+        """Return all but its first files."""
+        return self._some(slice(count, None))
+
+    def take_sample(self, probability: float, seed: int | None = None) -> Dataset:
+        """Return files that are chosen by chance, each with this probability."""
+        return self.random_split(probability, seed)[0]
+
+    def random_split(self, percentage: float, seed: int | None = None) -> tuple[Dataset, Dataset]:
+        """Return about this part of its files (0 to 1), chosen by chance, and the others.
+
+        Raises:
+            UserErrorException: the part is no number from 0 to 1.
+        """
+        first, second = self._found().split(percentage, seed)
+        return Dataset(self._source, files=first), Dataset(self._source, files=second)
 
     def path_or_unpacked(self) -> Path:
         """Return where its files can be read: a folder, a file or an archive."""
-        with told_as(UserErrorException):
-            return self._known().path_or_unpacked()
+        if self._registered is not None:
+            with told_as(UserErrorException):
+                return self._registered.path_or_unpacked()
+        found = self._found()
+        if found.chosen is None and found.source.form in ("file", "archive"):
+            return found.source.path
+        self._mounted = self.mount()  # it goes with this object
+        return Path(self._mounted.mount_point)
 
     def preview(self, out: str | Path) -> Path:
         """Write a page that shows what is in it."""
         with told_as(UserErrorException):
             return self._known().preview(out)
 
-    def _change(self, **changes: Any) -> None:
+    def _found(self) -> DatasetFiles:
+        """Return its files as they are now; those of a URL as they were at the first look."""
+        if self._files is not None:
+            return self._files
+        with told_as(UserErrorException):
+            if self._registered is not None:
+                return DatasetFiles(self._registered.local())
+            if is_url(self._source):
+                self._files = DatasetFiles.of_url(self._source)
+                return self._files
+            return DatasetFiles(LocalSource.find(self._source))
+
+    def _write(self, folder: Path) -> None:
+        if self._registered is not None:
+            self._registered.write(folder)
+            return
+        found = self._found()
+        folder.mkdir()
+        found.gather(folder, as_links=False)
+
+    def _some(self, chosen: slice) -> Dataset:
+        found = self._found()
+        return Dataset(self._source, files=found.some(found.names()[chosen]))
+
+    def _change(self, **changes: Any) -> Self:
         with told_as(UserErrorException):
             one = self._known()
             self._registered = one.workspace.datasets.update(one, **changes)
+        return self
 
-    def _known(self) -> known.Dataset:
+    def _check_whole(self) -> None:
+        if self._files is not None and self._files.chosen is not None:
+            raise errors.NotSupported(
+                f"expected all files of {self._source}, not some of them, to be registered",
+                action="Call download(folder), and register that folder.",
+            )
+
+    def _known(self) -> RegisteredDataset:
         if self._registered is None:
             raise errors.NotFound(
                 "expected a registered dataset",
@@ -233,46 +295,3 @@ class Dataset:
                 action="Call register(workspace, name) first.",
             )
         return self._registered
-
-
-class MountedDataset:
-    """Where the files of a dataset are.
-
-    Attributes:
-        mount_point: the folder.
-    """
-
-    def __init__(self, mount_point: str) -> None:
-        self.mount_point = mount_point
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """They are there already."""
-
-    def stop(self) -> None:
-        """They stay where they are."""
-
-
-def _one(path: Any) -> str:
-    if isinstance(path, list | tuple) and len(path) == 1:  # pyright: ignore[reportUnknownArgumentType]
-        path = path[0]
-    if isinstance(path, tuple) or not isinstance(path, str | os.PathLike | list):
-        unsupported.refuse("datastore")
-    if isinstance(path, list):
-        with told_as(UserErrorException):
-            raise errors.UnparsableValue(
-                "expected one path",
-                where="Dataset.File.from_files",
-                got="several",
-                action="Put the files below one folder, or use a pattern such as 'a/**/*.jpg'.",
-            )
-    return os.fspath(path)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _files(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_file())

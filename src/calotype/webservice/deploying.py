@@ -48,7 +48,15 @@ def deploy(
     if inference_config is not None:
         is_local = configuration.target == "local"
         inference = inference_config.build(workspace, is_local=is_local)
-    _deploy(workspace, name, references, inference, configuration, overwrite=overwrite)
+    _deploy(
+        workspace,
+        name,
+        references,
+        inference,
+        configuration,
+        deployment_target,
+        overwrite=overwrite,
+    )
     service = Webservice(workspace, name)
     if show_output:
         service.wait_for_deployment(show_output=True)
@@ -70,7 +78,7 @@ def deploy_as(
     chosen = name or f"{old_name}-{configuration.target}"
     check_service_name(chosen)
     inference = wanted.inference.model_copy(update={"live_source": ""})
-    _deploy(workspace, chosen, wanted.models, inference, configuration)
+    _deploy(workspace, chosen, wanted.models, inference, configuration, deployment_target)
     return Webservice(workspace, chosen)
 
 
@@ -122,11 +130,15 @@ def _deploy(
     references: tuple[str, ...],
     inference: Inference,
     configuration: DeploymentConfiguration,
+    target: ClusterCompute | None,
     *,
     overwrite: bool = False,
 ) -> None:
     with told_as(not_found=ModelNotFound):
         request = _request(workspace, name, references, inference, configuration)
+        if target is not None:
+            access = request.access.model_copy(update={"compute": target.name})
+            request = dataclasses.replace(request, access=access)
         Management(workspace).deploy(dataclasses.replace(request, overwrite=overwrite))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from calotype import errors
 from calotype.webservice import configuration_checks as checks
 from calotype.webservice.batch_configuration import BatchConfiguration
 from calotype.webservice.cluster_configuration import ClusterConfiguration
@@ -20,6 +19,7 @@ from calotype.webservice.deployment_parameters import BY_KEY, BY_NAME, problems_
 from calotype.webservice.endpoint_configuration import EndpointConfiguration
 from calotype.webservice.instance_configuration import InstanceConfiguration
 from calotype.webservice.local_configuration import LocalConfiguration
+from calotype.webservice.parameter_wording import Words, as_written, flat, hint, keys_of
 
 KINDS: Final[Mapping[str, type[DeploymentConfiguration]]] = {
     "local": LocalConfiguration,
@@ -49,7 +49,11 @@ def document_of(configuration: DeploymentConfiguration) -> dict[str, Any]:
 
 
 def configuration_of(
-    document: Mapping[str, Any], *, where: str = "", folder: Path | None = None
+    document: Mapping[str, Any],
+    *,
+    where: str = "",
+    folder: Path | None = None,
+    words: Words | None = None,
 ) -> DeploymentConfiguration:
     """Return the configuration that a document describes.
 
@@ -57,21 +61,23 @@ def configuration_of(
         document: with `computeType` and what `PARAMETERS` names.
         where: it stands, for the message.
         folder: what names of files are relative to; the working folder when left out.
+        words: what the parameters are called in messages; as the document has them when left out.
 
     Raises:
         WebserviceException: with all faults of the document in one message.
     """
+    words = words or keys_of(document)
     kind, problems = _kind(document)
     values, unknown = _values(document)
     problems += unknown
     accepted = {item.name for item in dataclasses.fields(kind)}
     for name in values.keys() - accepted:
-        problems.append(f"{BY_NAME[name].key} is not for {kind.compute_type}")
+        problems.append(f"{words[name]} is not for {kind.compute_type}")
         del values[name]
     for name in _FILES:
         if folder is not None and isinstance(values.get(name), str):
             values[name] = str(folder / values[name])
-    problems += [told for told in _of_values(kind, values) if told not in problems]
+    problems += [as_written(told, words) for told in _of_values(kind, values)]
     checks.refuse(problems, what=f"a deployment configuration{f' in {where}' if where else ''}")
     return kind(**values)
 
@@ -88,26 +94,13 @@ def _values(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the parameters of a document by name, and what is wrong with its keys."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for key, value in _flat(document, ""):
+    for key, value in flat(document):
         parameter = BY_KEY.get(key)
         if parameter is not None:
             values[parameter.name] = value
         elif key != "computeType":
-            hint = errors.suggest(key, BY_KEY)
-            problems.append(f"{key} is not known.{f' {hint}' if hint else ''}".rstrip("."))
+            problems.append(f"{key} is not known. {hint(key)}".rstrip(". "))
     return values, problems
-
-
-def _flat(document: Mapping[str, Any], above: str) -> list[tuple[str, Any]]:
-    """Return keys with dots and their values; dictionaries that are values stay whole."""
-    found: list[tuple[str, Any]] = []
-    for name, value in document.items():
-        key = f"{above}{name}"
-        if isinstance(value, dict) and key not in BY_KEY:
-            found += _flat(value, f"{key}.")  # pyright: ignore[reportUnknownArgumentType]
-        elif value is not None:
-            found.append((key, value))
-    return found
 
 
 def _of_values(kind: type[DeploymentConfiguration], values: dict[str, Any]) -> list[str]:

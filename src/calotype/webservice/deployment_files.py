@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 from calotype import errors, files
 from calotype.hosting.management.request import DeployRequest
 from calotype.webservice.deployment_parameters import BY_KEY, BY_NAME, access_of, runtime_of
+from calotype.webservice.parameter_wording import Words, as_written, flat, hint, told_in, words_of
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings
 from calotype.workspace.services import ONLY_VERSION
 
@@ -107,25 +109,14 @@ def parameters_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {BY_KEY[key].name: value for key, value in flat(document) if key in BY_KEY}
 
 
-def flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Give keys with dots and their values; null is as good as nothing."""
-    for name, value in document.items():
-        key = f"{above}{name}"
-        if isinstance(value, dict) and key not in BY_KEY:
-            yield from flat(value, f"{key}.")  # pyright: ignore[reportUnknownArgumentType]
-        elif value is not None:
-            yield key, value
-
-
 def _problem(key: str, value: object) -> str | None:
     if key == "computeType":
         return None if isinstance(value, str) else "computeType: expected text"
     parameter = BY_KEY.get(key)
     if parameter is None:
-        hint = errors.suggest(key, BY_KEY)
-        return f"{key}: expected a known key.{f' {hint}' if hint else ''}".rstrip(".")
-    told = parameter.problem(value)
-    return f"{key}: {told.removeprefix(parameter.name).strip()}" if told else None
+        return f"{key}: expected a known key. {hint(key)}".rstrip(". ")
+    told = parameter.problem(value).removeprefix(parameter.name)
+    return f"{key}: {as_written(told, {}).strip()}" if told else None
 
 
 def _inference_problems(document: Mapping[str, Any]) -> Iterator[str]:
@@ -134,8 +125,8 @@ def _inference_problems(document: Mapping[str, Any]) -> Iterator[str]:
             continue
         expected = _INFERENCE.get(key)
         if expected is None:
-            hint = errors.suggest(key, _INFERENCE)
-            yield f"{key}: expected a known key.{f' {hint}' if hint else ''}".rstrip(".")
+            meant = errors.suggest(re.sub(r"_([a-z])", _upper, key), _INFERENCE)
+            yield f"{key}: expected a known key. {meant}".rstrip(". ")
         elif value is not None and not isinstance(value, expected):
             wanted = "text or an object" if isinstance(expected, tuple) else "text"
             yield f"{key}: expected {wanted}, not {json.dumps(value)[:80]}"
@@ -143,6 +134,10 @@ def _inference_problems(document: Mapping[str, Any]) -> Iterator[str]:
         yield "condaFile: expected an environment or a conda file, not both"
     if document.get("sourceDirectory") and not document.get("entryScript"):
         yield "entryScript: expected the script in the source directory"
+
+
+def _upper(found: re.Match[str]) -> str:
+    return found[1].upper()
 
 
 def _conda_file(path: Path, name: str, directory: Path | None) -> Path:
@@ -187,6 +182,7 @@ def request_of(
     models: tuple[str, ...],
     inference: Inference | None,
     overwrite: bool = False,
+    options: Words | None = None,
     where: str = "",
     folder: Path | None = None,
 ) -> DeployRequest:
@@ -199,6 +195,7 @@ def request_of(
         models: registered ones.
         inference: what runs them.
         overwrite: update in place.
+        options: by parameter, what the values were given with, for messages.
         where: the document stands, for messages.
         folder: what names of files in the document are relative to.
 
@@ -209,18 +206,21 @@ def request_of(
 
     said = dict(values)
     auth = said.pop("auth", None)
+    words = words_of(document, said, options or {})
     if document["computeType"] == "batch":
-        return _batch_request(
-            parameters_of(document) | said,
-            name=name,
-            models=models,
-            inference=inference,
-            overwrite=overwrite,
-        )
+        with told_in(words, where=where):
+            return _batch_request(
+                parameters_of(document) | said,
+                name=name,
+                models=models,
+                inference=inference,
+                overwrite=overwrite,
+            )
     merged = _with_auth(_merged(document, said), auth)
-    configuration = configuration_of(merged, where=where, folder=folder)
+    configuration = configuration_of(merged, where=where, folder=folder, words=words)
     settings = configuration.values
-    access = configuration.access()
+    with told_in(words, where=where):
+        access, runtime = configuration.access(), configuration.runtime()
     if auth is not None:  # management says what a target cannot
         access = access.model_copy(update={"auth": auth})
     share = settings.get("traffic_percentile")
@@ -231,7 +231,7 @@ def request_of(
         models=models,
         inference=inference or Inference(),
         access=access,
-        runtime=configuration.runtime(),
+        runtime=runtime,
         description=settings.get("description") or "",
         tags=dict(settings.get("tags") or {}),
         properties=dict(settings.get("properties") or {}),

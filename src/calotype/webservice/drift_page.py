@@ -16,11 +16,11 @@ from calotype.webservice.drift import (
     LEVEL,
     LITTLE_PSI,
     MUCH_PSI,
-    NOVEL,
-    RECENT_DAYS,
     ClassShift,
     Drift,
 )
+from calotype.webservice.drift_measurement import RECENT_DAYS
+from calotype.webservice.drift_novelty import NOVEL
 
 _MOST_LINES = 8
 _NAMED = 3

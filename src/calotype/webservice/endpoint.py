@@ -137,7 +137,7 @@ class ClusterEndpoint(ClusterWebservice):
             traffic_percentile: percent of the requests that it gets; 0 when left out. The default
                 version gets the remainder.
             is_default: it takes what no other version does.
-            is_control_version_type: the others are measured against it.
+            is_control_version_type: canaries are measured against it while it gets requests.
 
         Raises:
             WebserviceException: there are six already, or it cannot be made so.
@@ -236,10 +236,10 @@ class ClusterEndpoint(ClusterWebservice):
             self.management.set_traffic(self.name, percents, mirror=mirror)
 
     def start_canary(self, version_name: str, **rules: Any) -> None:
-        """Give a version more and more of the requests while it does no worse than the default.
+        """Give a version more and more of the requests while it does no worse than the old one.
 
         Raises:
-            WebserviceException: there is no such version, or a rule is none.
+            WebserviceException: there is no such version, it is not Healthy, or a rule is none.
         """
         with told_as(not_found=WebserviceNotFound):
             self.management.start_canary(self.name, version_name, **rules)

@@ -16,7 +16,10 @@ from calotype.webservice.environment_sections import DockerSection, PythonSectio
 from calotype.webservice.environment_sources import EnvironmentSources
 from calotype.webservice.exceptions import told_as
 from calotype.webservice.local_environment import build, interpreter_of
+from calotype.webservice.retired import Retired
+from calotype.webservice.version_number import version_of
 from calotype.workspace.environments import EnvironmentDefinition
+from calotype.workspace.naming import checked_texts
 from calotype.workspace.workspace import Workspace
 
 _CURATED: Final = "AzureML-"
@@ -38,7 +41,11 @@ class Environment(EnvironmentSources):
         labels: of the registered version.
     """
 
-    def __init__(self, name: str, **_ignored: Any) -> None:
+    r = Retired()
+    spark = Retired()
+
+    def __init__(self, name: str, **retired: Any) -> None:
+        unsupported.ignore_retired(retired, "", of="Environment")
         self.name = name
         self.version: str | None = None
         self.environment_variables: dict[str, str] = {}
@@ -83,7 +90,7 @@ class Environment(EnvironmentSources):
         docker = self.docker
         return EnvironmentDefinition(
             name=self.name,
-            version=int(self.version) if self.version else None,
+            version=version_of(self.version or None),
             interpreter=str(self.python.interpreter_path or ""),
             python_version=packages.python_version,
             pip_requirements=tuple(packages.pip_packages),
@@ -97,7 +104,7 @@ class Environment(EnvironmentSources):
             base_image=docker.base_image or "",
             dockerfile=docker.base_dockerfile or "",
             docker_registry=docker.base_image_registry or "",
-            tags=dict(self.tags),
+            tags=checked_texts(self.tags, what="tags"),
         )
 
     @classmethod
@@ -117,8 +124,8 @@ class Environment(EnvironmentSources):
             unsupported.ignore(f"{_CURATED}…", stacklevel=2)
             return cls(name)
         with told_as():
-            number = None if version is None else int(version)
-            return cls.from_definition(workspace.environments.get(name, number, label=label))
+            found = workspace.environments.get(name, version_of(version), label=label)
+            return cls.from_definition(found)
 
     @classmethod
     def list(cls, workspace: Workspace) -> dict[str, Self]:
@@ -146,7 +153,10 @@ class Environment(EnvironmentSources):
             WebserviceException: there is no such version.
         """
         with told_as():
-            workspace.environments.label(name, int(version), labels)
+            number = version_of(version)
+            if number is None:
+                number = int(workspace.environments.get(name).version or 0)
+            workspace.environments.label(name, number, labels)
 
     def clone(self, new_name: str) -> Self:
         """Return a copy, which is not registered."""
@@ -160,9 +170,7 @@ class Environment(EnvironmentSources):
         self.build_local(workspace)
         return self
 
-    def build_local(
-        self, workspace: Workspace, platform: str | None = None, **_ignored: Any
-    ) -> str:
+    def build_local(self, workspace: Workspace, platform: str | None = None, **retired: Any) -> str:
         """Make a Python of its own for this below the workspace; pip installs what is missing.
 
         Deploying finds it there by what is asked for.
@@ -174,6 +182,9 @@ class Environment(EnvironmentSources):
             WebserviceException: pip could not install something.
         """
         unsupported.ignore_given(platform=platform)
+        unsupported.ignore_retired(
+            retired, "useDocker pushImageToWorkspaceAcr", of="Environment.build_local"
+        )
         with told_as():
             if self.python.interpreter_path:
                 return str(self.python.interpreter_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from calotype.webservice import unsupported
 from calotype.webservice.conda_dependencies import CondaDependencies
 
 
@@ -37,3 +38,9 @@ class DockerSection:
     base_dockerfile: str | None = None
     base_image_registry: str | None = None
     enabled: bool = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a value, with a warning about one that changes nothing."""
+        if name == "enabled" and value:
+            unsupported.ignore("docker.enabled")
+        super().__setattr__(name, value)

@@ -73,6 +73,8 @@ class InferenceConfig:
         self.validate_configuration()
         for name in ("runtime", "conda_file"):
             del older[name]
+        if (runtime or "").lower() == "spark-py":
+            older["spark-py"] = runtime
         unsupported.ignore_given(stacklevel=3, **older)
 
     def _check_ways(self, older: list[str]) -> None:

@@ -91,7 +91,10 @@ class InstanceConfiguration(DeploymentConfiguration):
             location=self.location,
             dns_name_label=self.dns_name_label,
             vnet_name=self.vnet_name,
+            subnet_name=self.subnet_name,
             cmk_vault_base_url=self.cmk_vault_base_url,
+            cmk_key_name=self.cmk_key_name,
+            cmk_key_version=self.cmk_key_version,
         )
 
     @property

@@ -175,7 +175,11 @@ class LocalWebservice(Webservice):
         Args:
             delete_cache, delete_image, delete_volume: have no meaning here.
         """
-        unsupported.ignore_given(delete_image=delete_image or None)
+        unsupported.ignore_given(
+            delete_cache=None if delete_cache else delete_cache,
+            delete_image=delete_image or None,
+            delete_volume=None if delete_volume else delete_volume,
+        )
         super().delete()
         self._is_deleted = True
 
@@ -183,6 +187,7 @@ class LocalWebservice(Webservice):
         self, num_lines: int = 5000, raw: bool = False, init: bool = False
     ) -> str:
         """Return the last lines of its log; `raw` has no meaning here."""
+        unsupported.ignore_given(raw=raw or None)
         return super().get_logs(num_lines, init)
 
     def run(self, input_data: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - so it was

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import subprocess
 import sys
 import sysconfig
@@ -13,19 +11,23 @@ from pathlib import Path
 from typing import Final
 
 from calotype import errors, files
+from calotype.workspace.environment_folders import MADE, folder_of, is_made, lock_of
 from calotype.workspace.environments import EnvironmentDefinition
+from calotype.workspace.locking import waiting
 from calotype.workspace.workspace import Workspace
 
 _TIME_LIMIT_S: Final = 3600
-_MADE: Final = "calotype-environment.json"
 
 
 def interpreter_of(workspace: Workspace, definition: EnvironmentDefinition) -> str:
     """Return the Python that runs what needs this environment; empty for our own."""
     if definition.interpreter:
         return definition.interpreter
-    made = _folder(workspace, definition)
-    return str(_python(made)) if (made / _MADE).is_file() else ""
+    folder = folder_of(workspace, definition)
+    if not (folder / MADE).is_file():
+        return ""
+    with waiting(lock_of(folder)):  # `workspace gc` may be about to remove it
+        return str(_python(folder)) if is_made(folder) else ""
 
 
 def build(workspace: Workspace, definition: EnvironmentDefinition) -> str:
@@ -38,9 +40,9 @@ def build(workspace: Workspace, definition: EnvironmentDefinition) -> str:
         OperationFailed: pip could not install what is named; with what it said.
         CannotWrite: the workspace cannot be written to.
     """
-    folder = _folder(workspace, definition)
-    with files.locked(folder.with_suffix(".lock"), what=f"environment '{definition.name}'"):
-        if not (folder / _MADE).is_file():
+    folder = folder_of(workspace, definition)
+    with waiting(lock_of(folder), timeout_s=_TIME_LIMIT_S):
+        if not is_made(folder):
             _make(folder, definition)
     return str(_python(folder))
 
@@ -58,7 +60,7 @@ def _make(folder: Path, definition: EnvironmentDefinition) -> None:
         own = [sys.executable, "-m", "pip", "--python", str(python)]
         pip = own if has_pip else [str(python), "-m", "pip"]
         _install(pip, definition, lines)
-    files.write_json(folder / _MADE, definition.to_document())
+    files.write_json(folder / MADE, definition.to_document())
 
 
 def _install(pip: list[str], definition: EnvironmentDefinition, lines: list[str]) -> None:
@@ -89,13 +91,6 @@ def _show_our_packages(folder: Path) -> None:
     home = str(Path(calotype.__file__).parents[1])  # elsewhere when it is installed as editable
     ours = [home, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     files.write_text(inside / "calotype.pth", "\n".join(dict.fromkeys(ours)) + "\n")
-
-
-def _folder(workspace: Workspace, definition: EnvironmentDefinition) -> Path:
-    """Return where it is: the same for all environments that ask for the same packages."""
-    asked = [sys.version, *definition.pip_options, *sorted(definition.pip_requirements)]
-    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-    return workspace.place.root / "environments" / digest
 
 
 def _python(folder: Path) -> Path:

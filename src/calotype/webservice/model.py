@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from calotype import errors
 from calotype.webservice import unsupported
@@ -16,13 +16,17 @@ from calotype.webservice.model_deployment import ModelDeployment
 from calotype.webservice.model_facts import ModelFacts
 from calotype.webservice.registering import details_of, register_files
 from calotype.webservice.resource_configuration import ResourceConfiguration
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.webservice.version_number import version_of
+from calotype.workspace.naming import pairs
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from calotype.webservice.dataset import Dataset
 
-Filters = str | Sequence[str | Sequence[str]] | None
+Filters = str | Sequence[str | Sequence[str]] | Mapping[str, str] | None
+
+_PAGE_COUNT: Final = 255
 
 
 class Model(ModelFacts, ModelDeployment):
@@ -32,7 +36,8 @@ class Model(ModelFacts, ModelDeployment):
         workspace: where it is registered.
         name: of the model; the newest version that meets all that is said.
         id: `name:version`, in place of a name.
-        tags: it has all of these: "key" or ["key", "value"], or a list of them.
+        tags: it has all of these: a key, or a list of keys and of lists of a key and its value, or
+            a dictionary.
         properties: likewise.
         version: this one.
         run_id: made by this run.
@@ -55,6 +60,7 @@ class Model(ModelFacts, ModelDeployment):
         model_framework: str | None = None,
         expand: bool = True,
     ) -> None:
+        unsupported.ignore_given(expand=None if expand else expand)
         self.workspace = workspace
         with told_as(not_found=ModelNotFound):
             if id is not None:
@@ -62,13 +68,14 @@ class Model(ModelFacts, ModelDeployment):
             elif name is None:
                 raise WebserviceException("expected a name or an id", where="Model", got="neither")
             else:
+                number = version_of(version)
                 found = workspace.models.list(
-                    name, _pairs(tags), _pairs(properties), run_id, framework=model_framework
+                    name, pairs(tags), pairs(properties), run_id, framework=model_framework
                 )
-                if version is not None:
-                    found = [one for one in found if one.version == int(version)]
+                if number is not None:
+                    found = [one for one in found if one.version == number]
                 if not found:
-                    workspace.models.get(name, None if version is None else int(version))
+                    workspace.models.get(name, number)
                     raise ModelNotFound(
                         "expected a model that has all that is asked for",
                         where=f"model '{name}'",
@@ -133,7 +140,7 @@ class Model(ModelFacts, ModelDeployment):
 
     @staticmethod
     def get_model_path(
-        model_name: str, version: int | None = None, _workspace: Workspace | None = None
+        model_name: str, version: int | str | None = None, _workspace: Workspace | None = None
     ) -> str:
         """Return where a model's file or folder is: in a running service, or unpacked here.
 
@@ -141,10 +148,11 @@ class Model(ModelFacts, ModelDeployment):
             ModelNotFound: there is no such model.
         """
         with told_as(not_found=ModelNotFound):
+            number = version_of(version)
             if os.environ.get("AZUREML_MODEL_DIR"):
-                return _inside_service(model_name, version)
+                return _inside_service(model_name, number)
             workspace = _workspace or Workspace.from_config()
-            return str(workspace.models.path_of(workspace.models.get(model_name, version)))
+            return str(workspace.models.path_of(workspace.models.get(model_name, number)))
 
     def download(
         self, target_dir: str | Path = ".", exist_ok: bool = False, exists_ok: bool | None = None
@@ -172,7 +180,7 @@ class Model(ModelFacts, ModelDeployment):
         latest: bool = False,
         dataset_id: str | None = None,
         expand: bool = True,
-        page_count: int = 255,
+        page_count: int = _PAGE_COUNT,
         model_framework: str | None = None,
     ) -> builtins.list[Self]:
         """Return the models that have all that is said, by name, the newest version first.
@@ -180,7 +188,7 @@ class Model(ModelFacts, ModelDeployment):
         Args:
             workspace: where.
             name: of this name.
-            tags: "key" or ["key", "value"], or a list of them.
+            tags: a key, or a list of keys and of lists of a key and its value, or a dictionary.
             properties: likewise.
             run_id: made by this run.
             latest: the newest version of each name only.
@@ -188,15 +196,23 @@ class Model(ModelFacts, ModelDeployment):
             expand: has no meaning here.
             page_count: has no meaning here.
             model_framework: of this one.
+
+        Raises:
+            WebserviceException: tags or properties are of another form.
         """
-        found = workspace.models.list(
-            name,
-            _pairs(tags),
-            _pairs(properties),
-            run_id,
-            latest=latest,
-            framework=model_framework,
+        unsupported.ignore_given(
+            expand=None if expand else expand,
+            page_count=None if page_count == _PAGE_COUNT else page_count,
         )
+        with told_as():
+            found = workspace.models.list(
+                name,
+                pairs(tags),
+                pairs(properties),
+                run_id,
+                latest=latest,
+                framework=model_framework,
+            )
         return [cls.of(workspace, one) for one in found if _has_dataset(one, dataset_id)]
 
     def update(
@@ -212,9 +228,10 @@ class Model(ModelFacts, ModelDeployment):
         Raises:
             WebserviceException: it was deleted meanwhile.
         """
-        details = details_of(
-            None, sample_input_dataset, sample_output_dataset, resource_configuration
-        )
+        with told_as():
+            details = details_of(
+                None, sample_input_dataset, sample_output_dataset, resource_configuration
+            )
         self._change(tags=tags, description=description, details=details)
 
     def update_tags_properties(
@@ -228,7 +245,8 @@ class Model(ModelFacts, ModelDeployment):
         Raises:
             WebserviceException: a property is there with another value.
         """
-        self._change(add_tags=add_tags, remove_tags=remove_tags or (), properties=add_properties)
+        gone = [remove_tags] if isinstance(remove_tags, str) else remove_tags or ()
+        self._change(add_tags=add_tags, remove_tags=gone, properties=add_properties)
 
     def add_tags(self, tags: dict[str, str]) -> None:
         """Add tags, or change those of the same names."""
@@ -247,9 +265,15 @@ class Model(ModelFacts, ModelDeployment):
         self._change(properties=properties)
 
     def add_dataset_references(self, datasets: Iterable[tuple[str, Dataset]]) -> None:
-        """Add datasets: pairs of a purpose and a dataset."""
+        """Add datasets: pairs of a purpose and a dataset.
+
+        Raises:
+            WebserviceException: one is not registered.
+        """
         known = self._registered.details.get("datasets", [])
-        self._change(details={"datasets": known + details_of(datasets)["datasets"]})
+        with told_as():
+            added = details_of(datasets)["datasets"]
+        self._change(details={"datasets": known + added})
 
     def delete(self) -> None:
         """Forget this version.
@@ -283,7 +307,7 @@ class Model(ModelFacts, ModelDeployment):
 
 
 def _inside_service(name: str, version: int | None) -> str:
-    from calotype.serving.entry.raw_http import Model as Mounted
+    from calotype.serving.entry.mounted_model import Model as Mounted
 
     try:
         return Mounted.get_model_path(name, version)
@@ -291,15 +315,6 @@ def _inside_service(name: str, version: int | None) -> str:
         raise errors.NotFound(
             f"expected a model '{name}'", where="AZUREML_MODEL_DIR", got=str(error)
         ) from error
-
-
-def _pairs(given: Filters) -> builtins.list[str | Sequence[str]] | None:
-    """Return filters as a list: a text is a key, a pair of texts in a list is key and value."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return [given]
-    return list(given)
 
 
 def _has_dataset(model: RegisteredModel, wanted: str | None) -> bool:

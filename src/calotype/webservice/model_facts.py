@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from calotype.webservice.registering import datasets_of
 from calotype.webservice.resource_configuration import ResourceConfiguration
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

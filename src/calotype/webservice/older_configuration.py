@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors, files
-from calotype.workspace.location import CONFIGURATION, FOLDER, find, is_database, nearest
+from calotype.workspace.location import CONFIGURATION, FOLDER, Location, find, is_database, nearest
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
 _NAME: Final = "config.json"
+_LOCATION: Final = "calotype_location"
 _FOLDERS: Final = (".azureml", "aml_config", "")  # where it lay
 
 
@@ -66,6 +67,16 @@ def read(path: str | Path | None, file_name: str | None) -> Asked:
     return Asked(nearest(given.absolute()) or given)
 
 
+def write(workspace: Workspace, folder: Path, file_name: str | None) -> None:
+    """Write a file that names a workspace and where it is.
+
+    Raises:
+        CannotWrite: it cannot be written.
+    """
+    said = {"workspace_name": workspace.name, _LOCATION: workspace.location}
+    files.write_json(folder / (file_name or _NAME), said)
+
+
 def _in(folder: Path) -> Path | None:
     """Return the workspace in a folder, or the folder when it is one."""
     for place in (folder, folder / FOLDER):
@@ -108,5 +119,9 @@ def _of_file(path: Path) -> Asked:
             got="JSON that is no object",
             action="Workspace.from_config() without a path finds the workspace of this folder.",
         )
-    name = document.get("workspace_name")
-    return Asked(nearest(path.absolute().parent) or find(), path, str(name) if name else None)
+    name, location = document.get("workspace_name"), str(document.get(_LOCATION) or "")
+    if location and Location.of_folder(Path(location)).is_made:
+        place = Path(location)
+    else:  # those of the retired SDK do not say it, nor does one from another machine
+        place = nearest(path.absolute().parent) or find()
+    return Asked(place, path, str(name) if name else None)

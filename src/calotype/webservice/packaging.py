@@ -15,7 +15,7 @@ from calotype.serving.no_code.sklearn_script import PICKLE_SUFFIXES, SAFE_SUFFIX
 from calotype.webservice import package_files
 from calotype.webservice.package_files import PackageContent
 from calotype.workspace.environments import EnvironmentDefinition
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.workspace import Workspace
 

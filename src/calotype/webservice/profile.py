@@ -22,6 +22,7 @@ from calotype.workspace.services import now
 from calotype.workspace.workspace import Workspace
 
 KIND: Final = "profile"
+_DATASET: Final = "dataset:"
 
 
 class ModelProfile:
@@ -180,9 +181,10 @@ def profile(
         profile_name: of the result.
         models: registered ones.
         inference_config: what runs them; None for models that need no script.
-        input_dataset: a dataset, registered or not, or a path of images, or of JSON, CSV or text
-            files whose lines are requests; or a value, text or list of them that is sent as JSON;
-            the service's own example when left out.
+        input_dataset: a dataset, registered or not, or `dataset:NAME`; a path of images, or of
+            JSON, CSV or text files whose lines are requests, or a `Path` that is a pattern of
+            such; or a value, text or list of them that is sent as JSON; the service's own example
+            when left out.
         cpu: cores that it may use.
         memory_in_gb: memory that it may use.
         description: for people.
@@ -195,7 +197,7 @@ def profile(
     request = ProfileRequest(
         references_of(models),
         inference,
-        requests=tuple(bodies_of(input_dataset)),
+        requests=tuple(bodies_of(input_dataset, workspace)),
         cores=cpu or 0.0,
         memory_gb=memory_in_gb or 0.0,
         duration_s=duration_s,
@@ -229,15 +231,18 @@ def recorded(
     return result
 
 
-def bodies_of(given: Any) -> list[Body]:
+def bodies_of(given: Any, workspace: Workspace) -> list[Body]:
     """Return the requests that an `input_dataset` stands for; none for None."""
     if given is None:
         return []
     with told_as():
         if isinstance(given, Dataset):
-            return bodies.of_path(given.path_or_unpacked() if given.id else Path(given.source))
+            return bodies.of_path(given.path_or_unpacked())
         if isinstance(given, Path) or (isinstance(given, str) and _is_there(given)):
-            return bodies.of_path(Path(given))
+            return bodies.of_source(Path(given))
+        if isinstance(given, str) and given.startswith(_DATASET):
+            found = workspace.datasets.find(given.removeprefix(_DATASET))
+            return bodies.of_path(found.path_or_unpacked())
     return bodies.of_values(given if isinstance(given, list) else [given])
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from calotype import errors
 from calotype.webservice.dataset import Dataset
 from calotype.webservice.resource_configuration import ResourceConfiguration
-from calotype.workspace.model_registry import RegisteredModel
+from calotype.workspace.registered_model import RegisteredModel
 from calotype.workspace.workspace import Workspace
 
 
@@ -34,16 +34,19 @@ def details_of(
     sample_output: Dataset | None = None,
     resources: ResourceConfiguration | None = None,
 ) -> dict[str, Any]:
-    """Return what the registry keeps beside the files; what was not given is left out."""
+    """Return what the registry keeps beside the files; what was not given is left out.
+
+    Raises:
+        UnparsableValue: a dataset is none, or is not registered.
+    """
     details: dict[str, Any] = {}
     if datasets is not None:
         details["datasets"] = [
-            {"purpose": purpose, "name": one.name, "version": one.version}
-            for purpose, one in datasets
+            {"purpose": purpose, **_reference(one)} for purpose, one in _pairs(datasets)
         ]
     for key, sample in (("sample_input", sample_input), ("sample_output", sample_output)):
         if sample is not None:
-            details[key] = {"name": sample.name, "version": sample.version}
+            details[key] = _reference(sample)
     if resources is not None:
         details["resources"] = resources.serialize()
     return details
@@ -56,6 +59,29 @@ def datasets_of(workspace: Workspace, details: Mapping[str, Any]) -> dict[str, l
         one = Dataset.get_by_name(workspace, said["name"], said["version"])
         found.setdefault(said["purpose"], []).append(one)
     return found
+
+
+def _pairs(given: Any) -> Iterator[tuple[str, object]]:
+    for one in given:
+        if not isinstance(one, list | tuple) or len(one) != 2:  # pyright: ignore[reportUnknownArgumentType]
+            raise errors.UnparsableValue(
+                "expected pairs of a purpose and a dataset",
+                where="datasets",
+                got=repr(one)[:80],
+                action='Write them as [("training", dataset)].',
+            )
+        yield str(one[0]), one[1]  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _reference(dataset: object) -> dict[str, Any]:
+    if not isinstance(dataset, Dataset) or dataset.name is None:
+        raise errors.UnparsableValue(
+            "expected a registered dataset",
+            where="datasets of a model",
+            got=repr(dataset)[:80],
+            action="Call dataset.register(workspace, name), and pass what it returns.",
+        )
+    return {"name": dataset.name, "version": dataset.version}
 
 
 def _copy(base: Path, child: str, folder: Path) -> None:

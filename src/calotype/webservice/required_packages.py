@@ -9,12 +9,13 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from calotype import errors
 from calotype.webservice.conda_dependencies import package_name
+from calotype.webservice.conda_package import pip_line
 from calotype.workspace.environments import EnvironmentDefinition
 
 _TIME_LIMIT_S: Final = 60
@@ -25,6 +26,10 @@ _LIST: Final = (
     "platform.python_version(), **{d.metadata['Name']: d.version for d in m.distributions() "
     "if d.metadata['Name']}}))"
 )
+BUILD_PYTHON: Final = (
+    "call environment.build_local(workspace), which installs what it names in a Python of its own"
+)
+"""Advice for callers of the SDK."""
 
 
 class OtherVersion(UserWarning):
@@ -34,7 +39,8 @@ class OtherVersion(UserWarning):
 def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
     """Refuse an environment whose packages the interpreter does not have.
 
-    A package of another version than it names only brings a warning: old scripts name old ones.
+    When nothing is missing, packages of other versions than it names only bring a warning: old
+    scripts name old ones. Both have the command that installs all of what is named.
 
     Args:
         definition: what is asked for; nothing is checked for one that its user manages.
@@ -49,41 +55,43 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
             "expected the Python of the environment",
             where=interpreter,
             got="no file",
-            action="Set environment.python.interpreter_path, or make one with build_local.",
+            action=f"Name one that is there, or {BUILD_PYTHON}.",
         )
     if definition.is_user_managed:
         return
-    wanted = [*definition.pip_requirements, *map(_of_conda, definition.conda_dependencies)]
-    wanted = [line for line in wanted if not _is_needed_no_more(line)]
-    there = _installed(interpreter) if wanted or definition.python_version else {}
-    missing = [line for line in wanted if _applies(line) and package_name(line) not in there]
+    is_asked = definition.pip_requirements or definition.conda_dependencies
+    there = _installed(interpreter) if is_asked or definition.python_version else {}
+    of_conda = [pip_line(one, installed=there) for one in definition.conda_dependencies]
+    lines = [*definition.pip_requirements, *filter(None, of_conda)]
+    wanted = [line for line in lines if not _is_needed_no_more(line) and _applies(line)]
+    missing = [line for line in wanted if package_name(line) not in there]
+    others = [line for line in wanted if line not in missing and not _fits(line, there)]
+    command = _command(interpreter, [*missing, *others])
     if missing:
+        besides = f"; and with other versions: {_shown(others, there)}" if others else ""
         raise errors.MissingDependency(
             "expected packages that the environment names",
             where=f"environment '{definition.name}'",
-            got=f"an interpreter without {', '.join(map(package_name, missing))}",
-            action=f"Run `{_command(interpreter, missing)}`, or environment.build_local(workspace)"
-            " to have them installed in an environment of their own.",
+            got=f"an interpreter without {', '.join(map(package_name, missing))}{besides}",
+            action=f"Run `{command}`, or {BUILD_PYTHON}.",
         )
-    _warn_of_others(definition, wanted, there)
-
-
-def _warn_of_others(
-    definition: EnvironmentDefinition, wanted: Iterable[str], there: dict[str, str]
-) -> None:
-    asked = f"python=={definition.python_version}.*"
-    others = [
-        f"{line.removesuffix('.*')} (there is {there[package_name(line)]})"
-        for line in (*wanted, *([asked] if definition.python_version else []))
-        if package_name(line) in there and not _fits(line, there[package_name(line)])
-    ]
-    if others:
+    python = f"python=={definition.python_version}.*"
+    of_python = [python] if definition.python_version and not _fits(python, there) else []
+    if others or of_python:
+        mended = f" `{command}` installs them." if others else ""
         warnings.warn(
-            f"environment '{definition.name}' names other versions: {', '.join(others)}. "
-            "environment.build_local(workspace) installs the packages that it names.",
+            f"environment '{definition.name}' names other versions: "
+            f"{_shown([*others, *of_python], there)}.{mended} To have exactly these, "
+            f"{BUILD_PYTHON}.",
             OtherVersion,
-            stacklevel=5,
+            stacklevel=4,
         )
+
+
+def _shown(lines: Iterable[str], there: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{line.removesuffix('.*')} (there is {there[package_name(line)]})" for line in lines
+    )
 
 
 def _installed(interpreter: str) -> dict[str, str]:
@@ -113,14 +121,6 @@ def _installed(interpreter: str) -> dict[str, str]:
     return {package_name(name): version for name, version in found.items()}
 
 
-def _of_conda(line: str) -> str:
-    """Return what conda calls `numpy=2.1` as pip does."""
-    name, equals, version = line.rpartition("::")[2].partition("=")
-    if not equals or name.endswith(("<", ">", "!", "~")) or version.startswith("="):
-        return line.rpartition("::")[2]
-    return f"{name}=={version.partition('=')[0]}.*"
-
-
 def _is_needed_no_more(line: str) -> bool:
     return package_name(line).startswith(_NEEDED_NO_MORE)
 
@@ -135,9 +135,10 @@ def _applies(line: str) -> bool:
     return marker is None or marker.evaluate()
 
 
-def _fits(line: str, version: str) -> bool:
+def _fits(line: str, there: Mapping[str, str]) -> bool:
     from packaging.requirements import InvalidRequirement, Requirement
 
+    version = there[package_name(line)]
     try:
         return Requirement(line).specifier.contains(version, prereleases=True)
     except InvalidRequirement:

@@ -49,7 +49,7 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
             "refreshPeriodInSeconds": runtime.autoscale_refresh_s,
             "targetUtilization": runtime.autoscale_target_utilization,
         },
-        "computeName": shown(record.host),
+        "computeName": compute_name(record),
         "containerResourceRequirements": {
             "cpu": runtime.cpu_cores,
             "cpuLimit": runtime.cpu_cores_limit,
@@ -76,6 +76,11 @@ def of_cluster(service: Webservice, record: Service, version: Version) -> dict[s
         "trafficPercentile": version.traffic_percent,
         "versionType": "Control" if version.is_control else "Treatment",
     }
+
+
+def compute_name(record: Service) -> str:
+    """Return what the cluster was called when a service was deployed, or the machine."""
+    return record.access.compute or shown(record.host)
 
 
 def status_of(service: ServiceFacts, version: Version) -> dict[str, Any]:

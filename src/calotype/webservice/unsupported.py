@@ -6,21 +6,32 @@ The code says it when somebody asks for such a thing, and the documentation prin
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from calotype import errors
 from calotype.webservice.exceptions import told_as
+from calotype.webservice.unsupported_datasets import DATASETS
+from calotype.webservice.unsupported_members import MEMBERS
 from calotype.webservice.unsupported_names import NAMES
 from calotype.webservice.unsupported_parameters import PARAMETERS, Unsupported
 
-__all__ = ["UNSUPPORTED", "NoMeaningHere", "Unsupported", "ignore", "ignore_given", "refuse"]
+__all__ = [
+    "UNSUPPORTED",
+    "NoMeaningHere",
+    "Unsupported",
+    "ignore",
+    "ignore_given",
+    "ignore_retired",
+    "refuse",
+]
 
 
 class NoMeaningHere(UserWarning):
     """Something was passed that changes nothing here."""
 
 
-UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *NAMES)}
+UNSUPPORTED: Final = {entry.name: entry for entry in (*PARAMETERS, *MEMBERS, *DATASETS, *NAMES)}
 
 
 def ignore(*names: str, stacklevel: int = 2) -> None:
@@ -47,6 +58,28 @@ def ignore_given(*, stacklevel: int = 2, **values: object) -> None:
     ignore(*given, stacklevel=stacklevel + 1)
 
 
+def ignore_retired(
+    given: Mapping[str, object], names: str, *, of: str, stacklevel: int = 2
+) -> None:
+    """Warn about keyword arguments that the retired SDK took; others are mistyped.
+
+    Args:
+        given: what a function got beside its own parameters.
+        names: of those that it took, with spaces between.
+        of: name of the function.
+        stacklevel: as of warnings.
+
+    Raises:
+        TypeError: one is none of them, as for any unknown argument.
+        WebserviceException: the table refuses one (2006).
+    """
+    known = names.split()
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{of}() got an unexpected keyword argument '{name}'")
+    ignore_given(stacklevel=stacklevel + 1, **given)
+
+
 def refuse(name: str, *, used: str = "") -> NoReturn:
     """Raise that `name` does not exist here, and what does the job.
 
@@ -59,5 +92,11 @@ def refuse(name: str, *, used: str = "") -> NoReturn:
     """
     entry = UNSUPPORTED[name]
     with told_as():
-        why = entry.why[0].lower() + entry.why[1:].rstrip(".")
+        why = because(name).removesuffix(".")
         raise errors.NotSupported(f"expected no '{used or name}': {why}", action=entry.instead)
+
+
+def because(name: str) -> str:
+    """Return why there is no such thing, as the end of a sentence."""
+    why = UNSUPPORTED[name].why
+    return why[0].lower() + why[1:]

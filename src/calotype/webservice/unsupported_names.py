@@ -29,11 +29,12 @@ NAMES: Final = (
     *_all(
         "Run get_run",
         _SUBMITTED,
-        "Print what shall be logged; Model.register takes the files that a training writes.",
+        "Print what shall be logged, as Run.get_context().log does here; Model.register takes the "
+        "files that a training writes.",
     ),
     *_all(
         "ScriptRun ScriptRunConfig RunConfiguration MpiConfiguration PyTorchConfiguration "
-        "TensorflowConfiguration ParallelRunConfig DockerConfiguration",
+        "TensorflowConfiguration DockerConfiguration",
         _SUBMITTED,
         _RUN_IT,
     ),

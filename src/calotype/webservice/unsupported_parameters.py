@@ -25,6 +25,7 @@ class Unsupported:
 
 _CLOUD = "It belongs to a subscription of the cloud."
 _BUILD = "Nothing is built: services run in environments of this machine."
+_SEALED = "Secrets are sealed with the key file of the workspace."
 PARAMETERS: Final = (
     Unsupported("subscription_id", "warning", _CLOUD, "A workspace is found by its folder."),
     Unsupported("resource_group", "warning", _CLOUD, "A workspace is found by its folder."),
@@ -49,10 +50,10 @@ PARAMETERS: Final = (
         "cmk_vault_base_url",
         "warning",
         "There is no key vault.",
-        "Secrets are sealed with the key file of the workspace.",
+        _SEALED,
     ),
-    Unsupported("cmk_key_name", "warning", "There is no key vault.", "See cmk_vault_base_url."),
-    Unsupported("cmk_key_version", "warning", "There is no key vault.", "See cmk_vault_base_url."),
+    Unsupported("cmk_key_name", "warning", "There is no key vault.", _SEALED),
+    Unsupported("cmk_key_version", "warning", "There is no key vault.", _SEALED),
     Unsupported("namespace", "warning", "There is no cluster of Kubernetes."),
     Unsupported("blobfuse_enabled", "warning", "Models are unpacked from the workspace."),
     Unsupported(
@@ -98,7 +99,10 @@ PARAMETERS: Final = (
         "Curated environments were images of the cloud.",
         "An environment of that name without packages stands for it.",
     ),
-    Unsupported("spark_version", "warning", "Spark is not used."),
+    Unsupported("spark-py", "warning", "Spark is not used.", "The script runs as it is."),
+    Unsupported(
+        "pin_sdk_version", "warning", "Packages called azureml-… are left out, in any version."
+    ),
     Unsupported("enable_gpu", "warning", "Scoring runs on the processor."),
     Unsupported("cuda_version", "warning", "Scoring runs on the processor."),
     Unsupported(
@@ -154,6 +158,14 @@ PARAMETERS: Final = (
         "Datasets here are of files, most of all images.",
         "Read the table with pandas, and register its file with Dataset.File.from_files.",
     ),
+    Unsupported("raw", "warning", "A log is told as it is."),
+    Unsupported("delete_cache", "warning", "A service leaves nothing when deleted."),
+    Unsupported("delete_volume", "warning", "A service leaves nothing when deleted."),
+    Unsupported("request_func", "warning", "Nobody is asked over the network."),
+    Unsupported("check_func", "warning", "Nobody is asked over the network."),
+    Unsupported("expand", "warning", "A model is always read whole."),
+    Unsupported("page_count", "warning", "All models are read at once."),
+    Unsupported("renew", "warning", "A renewed certificate is taken up by itself."),
     Unsupported(
         "delete_image", "warning", "There is no image; a service leaves nothing when deleted."
     ),

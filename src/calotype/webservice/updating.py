@@ -43,13 +43,18 @@ def update(
     """
     if image is not None:
         unsupported.refuse("image")
-    said = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    said = {name: value for name, value in given.items() if name not in unsupported.UNSUPPORTED}
+    unsupported.ignore(*(given.keys() - said.keys()), stacklevel=3)
+    _refuse_keys(said)
     if not said and models is None and inference_config is None:
+        if given:
+            return
         raise WebserviceException(
             "expected something to change", where=f"update of service '{service.name}'", got="none"
         )
     record = service.record()
-    checks.refuse(list(_problems(said, record, default_of(record))), what="an update")
+    checks.refuse(_problems(said, record, default_of(record)), what="an update")
     access = _access(said, record)
     inference = None
     if inference_config is not None:
@@ -79,6 +84,17 @@ def known_only(kind: type[DeploymentConfiguration], own: dict[str, Any]) -> dict
     return own
 
 
+def _refuse_keys(said: Mapping[str, Any]) -> None:
+    keys = [name for name in ("primary_key", "secondary_key") if name in said]
+    if keys:
+        raise WebserviceException(
+            "expected keys to be exchanged one at a time",
+            where="update",
+            got=", ".join(keys),
+            action="Use service.regen_key('Primary', set_key=...).",
+        )
+
+
 def default_of(record: Service) -> Version:
     """Return the version that takes what no other does."""
     return next((one for one in record.versions if one.is_default), record.versions[0])
@@ -93,11 +109,14 @@ def runtime_changes(
         WebserviceException: with all faults in one message.
     """
     said = {name: value for name, value in values.items() if value is not None}
-    checks.refuse(list(_problems(said, record, version or default_of(record))), what="a version")
+    problems = _problems(said, record, version or default_of(record), is_new=version is None)
+    checks.refuse(problems, what="a version")
     return runtime_of(said) or None
 
 
-def _problems(said: Mapping[str, Any], record: Service, version: Version) -> list[str]:
+def _problems(
+    said: Mapping[str, Any], record: Service, version: Version, *, is_new: bool = False
+) -> list[str]:
     runtime = version.wanted.runtime
     # A limit alone is held against what is asked for already.
     whole = {
@@ -111,6 +130,7 @@ def _problems(said: Mapping[str, Any], record: Service, version: Version) -> lis
         *problems_of(dict(said)),
         *checks.limits(whole),
         *checks.autoscale(said, is_update=not runtime.autoscales),
+        *([] if is_new else checks.autoscale_kept(said, runtime)),
         *checks.one_kind_of_auth(said),
         *checks.tls(said, has_already=bool(record.access.tls_certificate)),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from calotype.webservice import following, service_documents, unsupported
 from calotype.webservice.access_token import AccessToken
@@ -15,11 +15,9 @@ from calotype.webservice.replies import body_of, value_of
 from calotype.webservice.service_filters import Filters, check_kind, is_wanted
 from calotype.webservice.service_older_ways import OlderWays
 from calotype.webservice.service_settings import ServiceSettings
+from calotype.workspace.naming import pairs
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 _KEYS: Final = ("primary", "secondary")
 
@@ -75,16 +73,18 @@ class Webservice(ServiceSettings, OlderWays):
             image_name, image_id, image_digest: have no meaning here.
             model_name: with any version of this model.
             model_id: with this model, `name:version`.
-            tags: "key" or ["key", "value"], or a list of them.
+            tags: a key, or a list of keys and of lists of a key and its value, or a dictionary.
             properties: likewise.
 
         Raises:
-            WebserviceException: there is no such compute_type.
+            WebserviceException: there is no such compute_type, or tags and properties of that form.
         """
         unsupported.ignore_given(
             stacklevel=3, image_name=image_name, image_id=image_id, image_digest=image_digest
         )
         check_kind(compute_type)
+        with told_as():
+            wanted = {"tags": pairs(tags), "properties": pairs(properties)}
         return [
             Webservice(workspace, service.name)
             for service in workspace.services.list()
@@ -93,8 +93,7 @@ class Webservice(ServiceSettings, OlderWays):
                 compute_type=compute_type,
                 model_name=model_name,
                 model_id=model_id,
-                tags=tags,
-                properties=properties,
+                **wanted,
             )
         ]
 
@@ -111,6 +110,7 @@ class Webservice(ServiceSettings, OlderWays):
         Raises:
             WebserviceException: so it is.
         """
+        unsupported.ignore_given(request_func=request_func, check_func=check_func)
         check_service_name(name)
         if not overwrite and any(one.name == name for one in workspace.services.list()):
             raise WebserviceException(
@@ -156,7 +156,14 @@ class Webservice(ServiceSettings, OlderWays):
         Args:
             num_lines: at most.
             init: only what was logged until each process was ready, or failed.
+
+        Raises:
+            WebserviceException: `num_lines` is less than 1.
         """
+        if num_lines < 1:
+            raise WebserviceException(
+                "expected a number of lines, 1 or more", where="get_logs", got=repr(num_lines)
+            )
         with told_as(not_found=WebserviceNotFound):
             return self.management.logs(self.name, num_lines=num_lines, init=init)
 
@@ -232,13 +239,11 @@ class Webservice(ServiceSettings, OlderWays):
 
     def add_tags(self, tags: Mapping[str, str]) -> None:
         """Add tags, or change those of the same names."""
-        self._change(tags={**self.tags, **tags})
+        self._change(add_tags=tags)
 
     def remove_tags(self, tags: Iterable[str]) -> None:
         """Remove the tags of these names."""
-        gone = {tags} if isinstance(tags, str) else set(tags)
-        kept = {name: value for name, value in self.tags.items() if name not in gone}
-        self._change(tags=kept)
+        self._change(remove_tags=[tags] if isinstance(tags, str) else tags)
 
     def add_properties(self, properties: Mapping[str, str]) -> None:
         """Add properties.
@@ -246,7 +251,7 @@ class Webservice(ServiceSettings, OlderWays):
         Raises:
             WebserviceException: one is there with another value.
         """
-        self._change(properties=dict(properties))
+        self._change(properties=properties)
 
     def serialize(self) -> dict[str, Any]:
         """Return this as JSON has it."""
@@ -258,8 +263,9 @@ class Webservice(ServiceSettings, OlderWays):
 
         Raises:
             WebserviceNotFound: there is none of its name.
+            WebserviceException: it is of another kind than the class that was called.
         """
-        return Webservice(workspace, str(payload["name"]))
+        return cls(workspace, str(payload["name"]))
 
     def _change(self, **changes: Any) -> None:
         with told_as(not_found=WebserviceNotFound):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from calotype import errors
+from calotype.workspace import store_url
 from calotype.workspace.blobs import Blob
 
 _THREADS: Final = 8
@@ -153,7 +154,7 @@ class BlobObjects:
         except Exception as error:  # each store has exceptions of its own without a common base
             raise errors.CannotWrite(
                 "expected a store that takes files",
-                where=f"{self._url.partition(':')[0]}:{self._root}",
+                where=store_url.shown(self._url),
                 got=f"{type(error).__name__}: {error}",
                 action="Check its address and your credentials for it.",
             ) from error

@@ -10,9 +10,9 @@ import time
 from collections.abc import Collection, Generator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
-from urllib.parse import unquote, urlsplit
 
 from calotype import errors, files
+from calotype.workspace import store_url
 from calotype.workspace.artifacts import Tree, TreeEntry
 from calotype.workspace.blobs import CHUNK_BYTES, Blob, Blobs
 
@@ -169,19 +169,11 @@ class BlobStore:
 
     @property
     def _shown(self) -> str:
-        parts = urlsplit(self._url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def local_folder(url: str) -> Path | None:
-    """Return the folder that a `file:` URL or a path means; None for another store."""
-    if url.startswith("file:"):
-        return Path(unquote(urlsplit(url).path))
-    return None if "://" in url else Path(url)
+        return store_url.shown(self._url)
 
 
 def _open_blobs(url: str) -> Blobs:
-    folder = local_folder(url)
+    folder = store_url.local_folder(url)
     if folder is not None:
         from calotype.workspace.blob_folder import BlobFolder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from calotype import errors
 from calotype.progress import SILENCE, Progress
-from calotype.workspace import check_services, leftovers, references
+from calotype.workspace import check_services, environment_folders, leftovers, references
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.garbage import SPARED_S
 from calotype.workspace.location import CONFIGURATION
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
 
 _GARBAGE = "`calotype workspace gc` deletes it."
+_CHANGED = "Its files are not those that were registered"
+_REGISTER_AGAIN = "Register the files again, as a new version, or delete this one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Finding:
         where: the record, file or folder.
         problem: what is wrong, as a sentence.
         action: what to do.
-        is_damage: whether something is broken; else it only takes room.
+        is_damage: whether something is broken; else it takes room, or needs a look.
     """
 
     where: str
@@ -57,6 +59,7 @@ def check(workspace: Workspace, *, progress: Progress = SILENCE) -> list[Finding
         *_datasets(workspace),
         *_unused(workspace, found),
         *_folders(workspace),
+        *_environments(workspace),
     ]
 
 
@@ -99,11 +102,15 @@ def _artifacts(workspace: Workspace, found: References, progress: Progress) -> G
 def _datasets(workspace: Workspace) -> Generator[Finding]:
     """Ask the registry about datasets that stayed where they were when they were registered."""
     for dataset in workspace.datasets.list():
+        where = f"dataset '{dataset.id}'"
         try:
-            dataset.check()
+            change = dataset.change()
         except errors.CalotypeError as error:
+            yield Finding(where, f"{error.expected}: got {error.got}.", error.action)
+            continue
+        if change is not None:  # a folder that grows is in use, not broken
             yield Finding(
-                f"dataset '{dataset.id}'", f"{error.expected}: got {error.got}.", error.action
+                where, f"{_CHANGED}: {change.got}.", _REGISTER_AGAIN, is_damage=change.is_loss
             )
 
 
@@ -128,3 +135,10 @@ def _folders(workspace: Workspace) -> Generator[Finding]:
             )
         else:
             yield Finding(str(folder), "No record knows its service.", _GARBAGE, False)
+
+
+def _environments(workspace: Workspace) -> Generator[Finding]:
+    if found := environment_folders.unneeded(workspace, older_than_s=SPARED_S):
+        size = sum(map(environment_folders.bytes_of, found))
+        problem = f"{len(found)} environments of {size} bytes are used by nothing."
+        yield Finding(environment_folders.FOLDER, problem, _GARBAGE, False)

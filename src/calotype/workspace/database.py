@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import threading
 import time
 from collections.abc import Generator
@@ -38,8 +40,22 @@ class Database:
     ) -> None:
         self.url = url
         self._busy_timeout_ms = busy_timeout_ms
-        self._engine = _engine(url, make=make, busy_timeout_ms=busy_timeout_ms)
+        self._open_engine = functools.partial(
+            _engine, url, make=make, busy_timeout_ms=busy_timeout_ms
+        )
+        self._engines = {os.getpid(): self._open_engine()}
         self._is_writing = threading.local()
+
+    @property
+    def _engine(self) -> Engine:
+        """The connections of this process: those of the one that it was forked from are not ours.
+
+        They stay open, untouched: to close them would end what the other process does with them.
+        """
+        found = self._engines.get(os.getpid())
+        if found is None:
+            found = self._engines[os.getpid()] = self._open_engine()
+        return found
 
     @property
     def shown(self) -> str:

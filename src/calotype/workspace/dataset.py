@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class Change:
+    """How the files of a reference differ from those that were registered.
+
+    Attributes:
+        got: what there is now.
+        is_loss: whether files are gone for sure; else some are new, or others.
+    """
+
+    got: str
+    is_loss: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDataset:
     """Files under a name and a version; what they are was settled when they were registered.
 
     Attributes:
@@ -90,13 +104,23 @@ class Dataset:
             InvalidDataset: the files of a reference are gone or have changed (0018).
             CorruptWorkspace: a stored file is missing or damaged (2007).
         """
-        if self.artifact is not None:
-            folder = unpacked.folder_of(self.workspace, self.artifact)
-            is_one = self.source["form"] in ("file", "archive")
-            return next(folder.iterdir()) if is_one else folder
-        local = LocalSource.of_document(self.source)
-        self.check(progress=progress)
+        local = self.local(progress=progress)
         return self._links(local, progress) if local.form == "pattern" else local.path
+
+    def local(self, *, progress: Progress = SILENCE) -> LocalSource:
+        """Return its files on this machine, checked like those of `path_or_unpacked`.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+            CorruptWorkspace: a stored file is missing or damaged (2007).
+        """
+        if self.artifact is None:
+            self.check(progress=progress)
+            return LocalSource.of_document(self.source)
+        folder = unpacked.folder_of(self.workspace, self.artifact)
+        if self.source["form"] in ("file", "archive"):
+            return LocalSource(self.source["form"], next(folder.iterdir()))
+        return LocalSource("folder", folder)
 
     def check(self, *, progress: Progress = SILENCE) -> None:
         """Check that the files of a reference are those that were registered.
@@ -104,19 +128,38 @@ class Dataset:
         Raises:
             InvalidDataset: they are gone or have changed (0018).
         """
+        change = self.change(progress=progress)
+        if change is not None:
+            raise errors.InvalidDataset(
+                "expected the files as they were registered",
+                where=f"dataset '{self.id}' ({self.origin})",
+                got=change.got,
+                action=f"Put them back, or register them again as a new version of '{self.name}'; "
+                "--copy keeps files in the workspace.",
+            )
+
+    def change(self, *, progress: Progress = SILENCE) -> Change | None:
+        """Return how the files of a reference differ from those that were registered.
+
+        Files of the same names and sizes that were written again are told to `progress` only.
+
+        Raises:
+            UnreadableFile: one may not be read.
+        """
         if self.artifact is not None:
-            return
+            return None
         local = LocalSource.of_document(self.source)
         if not local.path.exists():
-            raise self._changed("nothing there")
+            return Change("nothing there", is_loss=True)
         found = listing.summarize(local.files(), progress=progress)
         if found.names != self.source["names"]:
-            raise self._changed(_difference(self, found))
+            return Change(_difference(self, found), is_loss=found.files < self.files)
         if found.times != self.source["times"]:
             progress.say(
                 f"dataset '{self.id}': files in {local.text} were written again since it was "
                 "registered; their names and sizes are the same."
             )
+        return None
 
     def download(
         self, target: str | Path = ".", *, exist_ok: bool = False, progress: Progress = SILENCE
@@ -135,17 +178,21 @@ class Dataset:
             AlreadyExists: one of the names is taken, and `exist_ok` is false (0057).
             InvalidDataset: the files of a reference are gone or have changed (0018).
         """
-        self.check(progress=progress)
-
-        def write(folder: Path) -> None:
-            if self.artifact is not None:
-                self.workspace.artifacts.unpack(self.artifact, folder)
-                return
-            folder.mkdir()
-            local = LocalSource.of_document(self.source)
-            gather(local, folder, as_links=False, progress=progress)
-
+        write = functools.partial(self.write, progress=progress)
         return unpacked.place(write, Path(target), exist_ok=exist_ok)
+
+    def write(self, folder: Path, *, progress: Progress = SILENCE) -> None:
+        """Make a folder with copies of its files.
+
+        Raises:
+            InvalidDataset: the files of a reference are gone or have changed (0018).
+        """
+        if self.artifact is not None:
+            self.workspace.artifacts.unpack(self.artifact, folder)
+            return
+        local = self.local(progress=progress)
+        folder.mkdir()
+        gather(local, folder, as_links=False, progress=progress)
 
     def preview(
         self, out: str | Path, *, thumbnails: int = 8, progress: Progress = SILENCE
@@ -175,18 +222,8 @@ class Dataset:
                 unpacked.take_place(own / "links", folder)
         return folder
 
-    def _changed(self, got: str) -> errors.InvalidDataset:
-        where = f"dataset '{self.id}' ({self.origin})"
-        return errors.InvalidDataset(
-            "expected the files as they were registered",
-            where=where,
-            got=got,
-            action=f"Put them back, or register them again as a new version of '{self.name}'; "
-            "--copy keeps files in the workspace.",
-        )
 
-
-def _difference(dataset: Dataset, found: listing.Listing) -> str:
+def _difference(dataset: RegisteredDataset, found: listing.Listing) -> str:
     if found.files == dataset.files and found.bytes == dataset.bytes:
         return "other names or sizes"
     return (

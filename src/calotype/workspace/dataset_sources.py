@@ -7,7 +7,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,7 +19,7 @@ from calotype.workspace.listing import ListedFile
 
 Form = Literal["folder", "archive", "file", "pattern"]
 
-_ARCHIVE_SUFFIXES: Final = (
+ARCHIVE_SUFFIXES: Final = (
     ".zip",
     ".tar",
     ".tgz",
@@ -50,6 +50,8 @@ class LocalSource:
     def find(cls, text: str | Path) -> LocalSource:
         """Return what a path or pattern means; a path that exists is never a pattern.
 
+        Nor is the part of one that names a folder, such as `a[1]` of `a[1]/*.jpg`.
+
         Raises:
             UnreadableFile: there is nothing there (0048).
             InvalidArchive: it is called an archive and is none (0102).
@@ -59,7 +61,9 @@ class LocalSource:
             return cls("folder", path)
         if path.is_file():
             return cls(_form_of_file(path), path)
-        if path.exists() or not _MAGIC.search(str(text)):
+        base = _folders_of(path)
+        rest = path.relative_to(base)
+        if path.exists() or not _MAGIC.search(str(rest)):
             raise errors.UnreadableFile(
                 "expected a folder, an archive, a file, a pattern such as 'photos/**/*.jpg' or "
                 "an http(s) URL",
@@ -67,9 +71,8 @@ class LocalSource:
                 got="neither a file nor a folder" if path.exists() else "nothing there",
                 action="Check the path.",
             )
-        parts = path.parts
-        first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
-        return cls("pattern", Path(*parts[:first]), "/".join(parts[first:]))
+        before = next(index for index, part in enumerate(rest.parts) if _MAGIC.search(part))
+        return cls("pattern", base.joinpath(*rest.parts[:before]), "/".join(rest.parts[before:]))
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> LocalSource:
@@ -102,7 +105,14 @@ class LocalSource:
         return self.path / name if self.form in ("folder", "pattern") else self.path
 
 
-def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progress) -> None:
+def gather(
+    source: LocalSource,
+    folder: Path,
+    *,
+    as_links: bool,
+    progress: Progress,
+    only: Collection[str] | None = None,
+) -> None:
     """Make a folder of the files of a source.
 
     Args:
@@ -110,6 +120,7 @@ def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progr
         folder: to fill; has to be there.
         as_links: make symbolic links instead of copies.
         progress: told about the copying.
+        only: names of the files to take; None for all.
 
     Raises:
         UnreadableFile: a file may not be read.
@@ -118,6 +129,8 @@ def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progr
     made: set[Path] = {folder}
     try:
         for file in source.files():
+            if only is not None and file.path not in only:
+                continue
             place = folder / file.path
             if place.parent not in made:
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +142,11 @@ def gather(source: LocalSource, folder: Path, *, as_links: bool, progress: Progr
             progress.advance()
     finally:
         progress.end()
+
+
+def _folders_of(path: Path) -> Path:
+    """Return the innermost folder that is there, whatever it is called."""
+    return next(folder for folder in path.parents if folder.is_dir())
 
 
 def _copy(source: Path, place: Path) -> None:
@@ -148,7 +166,7 @@ def _form_of_file(path: Path) -> Form:
         raise errors.UnreadableFile(
             "expected a file that you may read", where=str(path), got="no right to read it"
         )
-    if not path.name.lower().endswith(_ARCHIVE_SUFFIXES):
+    if not path.name.lower().endswith(ARCHIVE_SUFFIXES):
         return "file"
     if not (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
         raise errors.InvalidArchive(

@@ -19,7 +19,7 @@ from calotype.images.manifest import INFO_NAME
 from calotype.progress import SILENCE, Progress
 from calotype.workspace import listing, tables, unpacked, web_content
 from calotype.workspace.artifacts import Tree
-from calotype.workspace.dataset import Dataset
+from calotype.workspace.dataset import RegisteredDataset
 from calotype.workspace.dataset_sources import LocalSource, gather
 from calotype.workspace.naming import (
     Filters,
@@ -70,7 +70,7 @@ class DatasetRegistry:
         create_new_version: bool = False,
         limits: FetchLimits | None = None,
         progress: Progress = SILENCE,
-    ) -> Dataset:
+    ) -> RegisteredDataset:
         """Register files under a name.
 
         Files of this machine stay where they are, and only their names, sizes and times are
@@ -117,9 +117,9 @@ class DatasetRegistry:
                 "created_by": user(),
             }
             connection.execute(sqlalchemy.insert(tables.datasets).values(**values))
-        return Dataset(**values, workspace=self._workspace)
+        return RegisteredDataset(**values, workspace=self._workspace)
 
-    def get(self, name: str, version: int | None = None) -> Dataset:
+    def get(self, name: str, version: int | None = None) -> RegisteredDataset:
         """Return a version of a dataset, the latest when none is said.
 
         Raises:
@@ -128,7 +128,7 @@ class DatasetRegistry:
         with self._database.reading() as connection:
             return self._get(connection, Reference(name, version))
 
-    def find(self, reference: str) -> Dataset:
+    def find(self, reference: str) -> RegisteredDataset:
         """Return the dataset that `name` or `name:version` means.
 
         Raises:
@@ -140,7 +140,7 @@ class DatasetRegistry:
 
     def list(
         self, name: str | None = None, tags: Filters | None = None, *, latest: bool = False
-    ) -> builtins.list[Dataset]:
+    ) -> builtins.list[RegisteredDataset]:
         """Return datasets, by name, the newest version first.
 
         Args:
@@ -163,13 +163,13 @@ class DatasetRegistry:
 
     def update(
         self,
-        dataset: Dataset,
+        dataset: RegisteredDataset,
         *,
         tags: Mapping[str, str] | None = None,
         add_tags: Mapping[str, str] | None = None,
         remove_tags: Iterable[str] = (),
         description: str | None = None,
-    ) -> Dataset:
+    ) -> RegisteredDataset:
         """Change what is said about a dataset, never its files, and return it anew.
 
         Args:
@@ -190,7 +190,7 @@ class DatasetRegistry:
             kept = {key: value for key, value in kept.items() if key not in gone}
             return _changed(connection, there, kept, description)
 
-    def delete(self, dataset: Dataset) -> None:
+    def delete(self, dataset: RegisteredDataset) -> None:
         """Forget a version of a dataset; files outside the workspace stay.
 
         Raises:
@@ -202,7 +202,7 @@ class DatasetRegistry:
             note_deleted(connection, tables.datasets, dataset.name, dataset.version)
         self._workspace.audit.note("dataset.delete", dataset.id, origin=dataset.origin)
 
-    def _get(self, connection: Connection, reference: Reference) -> Dataset:
+    def _get(self, connection: Connection, reference: Reference) -> RegisteredDataset:
         rows = _rows(connection, reference, limit=1)
         if not rows:
             versions = [row["version"] for row in _rows(connection, Reference(reference.name))]
@@ -261,7 +261,7 @@ def _content_of(row: RowMapping) -> _Content:
     return _Content(row["source"], row["artifact"], row["files"], row["bytes"])
 
 
-def _is(dataset: Dataset) -> sqlalchemy.ColumnElement[bool]:
+def _is(dataset: RegisteredDataset) -> sqlalchemy.ColumnElement[bool]:
     key = tables.datasets.c
     return sqlalchemy.and_(key.name == dataset.name, key.version == dataset.version)
 
@@ -285,8 +285,11 @@ def _names(connection: Connection) -> list[str]:
 
 
 def _changed(
-    connection: Connection, dataset: Dataset, tags: dict[str, str], description: str | None
-) -> Dataset:
+    connection: Connection,
+    dataset: RegisteredDataset,
+    tags: dict[str, str],
+    description: str | None,
+) -> RegisteredDataset:
     said = dataset.description if description is None else description
     connection.execute(
         sqlalchemy.update(tables.datasets).where(_is(dataset)).values(tags=tags, description=said)
@@ -294,8 +297,10 @@ def _changed(
     return dataclasses.replace(dataset, tags=tags, description=said)
 
 
-def _dataset(row: RowMapping, workspace: Workspace) -> Dataset:
-    names = [item.name for item in dataclasses.fields(Dataset) if item.name != "workspace"]
+def _dataset(row: RowMapping, workspace: Workspace) -> RegisteredDataset:
+    names = [
+        item.name for item in dataclasses.fields(RegisteredDataset) if item.name != "workspace"
+    ]
     values: dict[str, Any] = {name: row[name] for name in names}
     values["created_at"] = aware(row["created_at"])
-    return Dataset(**values, workspace=workspace)
+    return RegisteredDataset(**values, workspace=workspace)

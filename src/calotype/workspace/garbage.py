@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors
-from calotype.workspace import leftovers, references, unpacked
+from calotype.workspace import environment_folders, leftovers, references, unpacked
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
@@ -25,15 +25,17 @@ class Collected:
         bytes: their size.
         folders: of services without a record, copies of what was registered, and what killed
             processes left.
+        environments: virtual environments that no record and no process uses.
     """
 
     blobs: int
     bytes: int
     folders: int
+    environments: int
 
 
 def collect(workspace: Workspace, *, older_than_s: float = SPARED_S) -> Collected:
-    """Delete stored files that no record needs, and folders of services that are gone.
+    """Delete stored files and environments that no record needs, and folders of gone services.
 
     Args:
         workspace: to clean.
@@ -59,7 +61,9 @@ def collect(workspace: Workspace, *, older_than_s: float = SPARED_S) -> Collecte
     unneeded = unpacked.remove_unneeded(
         workspace, links | found.trees.keys(), older_than_s=older_than_s
     )
-    return Collected(blobs, size, unneeded + _remove_folders(workspace, older_than_s))
+    folders = unneeded + _remove_folders(workspace, older_than_s)
+    environments = environment_folders.remove_unneeded(workspace, older_than_s=older_than_s)
+    return Collected(blobs, size, folders, environments)
 
 
 def _remove_folders(workspace: Workspace, older_than_s: float) -> int:

@@ -92,8 +92,16 @@ def of_pattern(base: Path, pattern: str) -> Iterator[ListedFile]:
     """Yield the files below `base` that a pattern names, sorted; `**` stands for any folders.
 
     Raises:
+        UnparsableValue: the pattern leads out of `base`.
         UnreadableFile: a file may not be read.
     """
+    if ".." in pattern.split("/"):  # else whoever writes these names writes outside the target
+        raise errors.UnparsableValue(
+            "expected a pattern without '..' behind its first wildcard",
+            where=os.path.join(base, pattern),
+            got="one that leads out of its folder",
+            action="Begin the pattern in the folder that the files are below.",
+        )
     found = glob.glob(pattern, root_dir=base, recursive=True)
     for name in sorted({os.path.normpath(one) for one in found}):
         path = os.path.join(base, name)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from calotype import errors
+from calotype.workspace import store_url
 
 FOLDER: Final = ".calotype"
 VARIABLE: Final = "CALOTYPE_WORKSPACE"
@@ -56,10 +57,7 @@ class Location:
     @property
     def shown_artifacts(self) -> str:
         """Where the artifacts are, for messages: never with a password."""
-        if self.artifacts.startswith("file:"):
-            return unquote(urlsplit(self.artifacts).path)
-        parts = urlsplit(self.artifacts)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        return store_url.shown(self.artifacts)
 
     @property
     def is_made(self) -> bool:
@@ -117,6 +115,9 @@ def find(given: str | None = None) -> Path:
 
     `given`, else the variable `CALOTYPE_WORKSPACE`, else the nearest `.calotype` at or above the
     working folder, else the user's data folder. A database URL has a folder of its own there.
+
+    Raises:
+        NotSupported: it is the URL of something else.
     """
     said = given or os.environ.get(VARIABLE, "")
     if said.startswith("file:"):
@@ -124,6 +125,13 @@ def find(given: str | None = None) -> Path:
     if is_database(said):
         name = hashlib.sha256(said.encode()).hexdigest()[:16]
         return users_folder().parent / "databases" / name / FOLDER
+    if "://" in said:
+        raise errors.NotSupported(
+            "expected a folder, or the URL of a PostgreSQL database",
+            where="workspace",
+            got=f"{said.partition(':')[0]}://…",
+            action="Say `-w FOLDER` or `-w postgresql://user@host/database`.",
+        )
     if said:
         return Path(said)
     return nearest(Path.cwd()) or users_folder()

@@ -12,8 +12,7 @@ import sqlalchemy
 from sqlalchemy import Connection
 
 from calotype import errors, files
-from calotype.workspace import postgres, tables
-from calotype.workspace.blob_store import local_folder
+from calotype.workspace import postgres, store_url, tables
 from calotype.workspace.database import Database
 from calotype.workspace.location import CONFIGURATION, FOLDER, Location, is_database
 from calotype.workspace.locking import waiting
@@ -42,10 +41,11 @@ def make(name: str, place: Location) -> bool:
     """Make a workspace; return False when there is one. Another process may do the same.
 
     Raises:
-        NotSupported: the database's URL has a password.
+        NotSupported: the URL of the database or of the artifacts has a secret.
     """
     _refuse_other_urls(place)
     _refuse_password(place.database)
+    store_url.refuse_secrets(place.artifacts)
     try:
         place.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -152,7 +152,7 @@ def _refuse_password(url: str) -> None:
 
 def _refuse_other_urls(place: Location) -> None:
     assert place.root.name == FOLDER
-    folder = local_folder(place.artifacts)
+    folder = store_url.local_folder(place.artifacts)
     if folder is not None and not folder.is_absolute():
         raise errors.UnparsableValue(
             "expected an absolute folder or a URL", where="artifacts", got=f"'{folder}'"

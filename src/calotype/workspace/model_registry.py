@@ -6,18 +6,15 @@ import builtins
 import dataclasses
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
-from sqlalchemy import Connection, RowMapping
 
 from calotype import errors
 from calotype.models.image_model import ImageModel
 from calotype.progress import SILENCE
-from calotype.workspace import tables, unpacked
+from calotype.workspace import model_rows, tables, unpacked
 from calotype.workspace.artifacts import Tree
 from calotype.workspace.dataset_sources import LocalSource, gather
 from calotype.workspace.location import FOLDER
@@ -29,58 +26,12 @@ from calotype.workspace.naming import (
     checked_texts,
     matches,
     next_version,
-    not_found,
-    note_deleted,
 )
-from calotype.workspace.services import aware, now, user
+from calotype.workspace.registered_model import RegisteredModel
+from calotype.workspace.services import now, user
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteredModel:
-    """One version of a model.
-
-    Attributes:
-        artifact: digest of its tree of files.
-        bytes: size of all of them.
-        framework: one of `model_kinds.FRAMEWORKS`.
-        details: `kind` ("image", "onnx", "sklearn", "files"); `image_model` for the facts of one;
-            whatever else was given: datasets, samples, resources.
-        properties: can be added to and never changed.
-    """
-
-    name: str
-    version: int
-    artifact: str
-    bytes: int
-    framework: str
-    framework_version: str | None
-    run_id: str | None
-    description: str
-    created_at: datetime
-    created_by: str
-    updated_at: datetime
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
-    tags: dict[str, str] = field(default_factory=dict[str, str])
-    properties: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def id(self) -> str:
-        """`name:version`, as services refer to it."""
-        return f"{self.name}:{self.version}"
-
-    @property
-    def kind(self) -> str:
-        """What it is: "image", "onnx", "sklearn" or "files"."""
-        return str(self.details.get("kind", "files"))
-
-    def to_document(self) -> dict[str, Any]:
-        """Return this as commands print it."""
-        document = dataclasses.asdict(self)
-        times = {key: getattr(self, key).isoformat() for key in ("created_at", "updated_at")}
-        return {"id": self.id, **document, **times}
 
 
 class ModelRegistry:
@@ -176,7 +127,7 @@ class ModelRegistry:
             NotFound: there is none; the message suggests the nearest name (2004).
         """
         with self._database.reading() as connection:
-            return _get(connection, Reference(name, version))
+            return model_rows.get(connection, Reference(name, version))
 
     def find(self, reference: str) -> RegisteredModel:
         """Return the model that `name` or `name:version` means.
@@ -208,12 +159,8 @@ class ModelRegistry:
             latest: of each name the newest version only, before the other filters.
             framework: of this one only.
         """
-        key = tables.models.c
-        query = sqlalchemy.select(tables.models).order_by(key.name, key.version.desc())
-        if name is not None:
-            query = query.where(key.name == name)
         with self._database.reading() as connection:
-            models = [_model(row) for row in connection.execute(query).mappings()]
+            models = model_rows.every(connection, name)
         if latest:
             newest = {model.name: model for model in reversed(models)}
             models = [model for model in models if newest[model.name] is model]
@@ -229,7 +176,7 @@ class ModelRegistry:
     def names(self) -> builtins.list[str]:
         """Return all names, sorted."""
         with self._database.reading() as connection:
-            return _names(connection)
+            return model_rows.names(connection)
 
     def unpack(self, model: RegisteredModel, folder: Path) -> None:
         """Write a model's files into `folder`, which appears whole or not at all.
@@ -316,17 +263,20 @@ class ModelRegistry:
             NotSupported: a property would be changed (2006).
         """
         with self._database.writing() as connection:
-            now_there = _get(connection, Reference(model.name, model.version))
+            now_there = model_rows.get(connection, Reference(model.name, model.version))
             kept = checked_texts(now_there.tags if tags is None else tags, what="tags")
             kept |= checked_texts(add_tags, what="tags")
+            more = checked_texts(properties, what="properties")
             values: dict[str, Any] = {
                 "tags": {key: kept[key] for key in kept if key not in set(remove_tags)},
-                "properties": _added(now_there, checked_texts(properties, what="properties")),
+                "properties": now_there.with_properties(more),
                 "description": now_there.description if description is None else description,
                 "details": {**now_there.details, **(details or {})},
                 "updated_at": now(),
             }
-            connection.execute(sqlalchemy.update(tables.models).where(_is(model)).values(**values))
+            connection.execute(
+                sqlalchemy.update(tables.models).where(model_rows.is_(model)).values(**values)
+            )
         return dataclasses.replace(now_there, **values)
 
     def delete(self, model: RegisteredModel) -> None:
@@ -344,55 +294,5 @@ class ModelRegistry:
                     got=f"used by {', '.join(users)}",
                     action="Update or delete these services first.",
                 )
-            gone = connection.execute(sqlalchemy.delete(tables.models).where(_is(model)))
-            if gone.rowcount == 0:
-                raise _missing(connection, Reference(model.name, model.version))
-            note_deleted(connection, tables.models, model.name, model.version)
+            model_rows.remove(connection, model)
         self._workspace.audit.note("model.delete", model.id)
-
-
-def _is(model: RegisteredModel) -> sqlalchemy.ColumnElement[bool]:
-    key = tables.models.c
-    return sqlalchemy.and_(key.name == model.name, key.version == model.version)
-
-
-def _get(connection: Connection, reference: Reference) -> RegisteredModel:
-    key = tables.models.c
-    query = sqlalchemy.select(tables.models).where(key.name == reference.name)
-    if reference.version is not None:
-        query = query.where(key.version == reference.version)
-    row = connection.execute(query.order_by(key.version.desc()).limit(1)).mappings().first()
-    if row is None:
-        raise _missing(connection, reference)
-    return _model(row)
-
-
-def _missing(connection: Connection, reference: Reference) -> errors.NotFound:
-    key = tables.models.c
-    query = sqlalchemy.select(key.version).where(key.name == reference.name)
-    versions = connection.execute(query).scalars().all()
-    return not_found("model", reference, versions, _names(connection))
-
-
-def _names(connection: Connection) -> list[str]:
-    key = tables.models.c
-    query = sqlalchemy.select(key.name).distinct().order_by(key.name)
-    return list(connection.execute(query).scalars())
-
-
-def _added(model: RegisteredModel, properties: dict[str, str]) -> dict[str, str]:
-    for key, value in properties.items():
-        if model.properties.get(key, value) != value:
-            raise errors.NotSupported(
-                "expected properties that are new",
-                where=f"model '{model.id}'",
-                got=f"another value of '{key}'",
-                action="Properties stay as they are: use a tag for what changes.",
-            )
-    return {**model.properties, **properties}
-
-
-def _model(row: RowMapping) -> RegisteredModel:
-    values = {item.name: row[item.name] for item in dataclasses.fields(RegisteredModel)}
-    values["created_at"], values["updated_at"] = aware(row["created_at"]), aware(row["updated_at"])
-    return RegisteredModel(**values)

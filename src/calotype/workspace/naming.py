@@ -138,21 +138,35 @@ def matches(values: Mapping[str, str], wanted: Filters | None) -> bool:
 
 
 def pairs(wanted: Filters | None) -> list[tuple[str, ...]]:
-    """Return filters in one form: (key,) or (key, value)."""
+    """Return filters in one form: (key,) or (key, value).
+
+    Raises:
+        UnparsableValue: they have another form.
+    """
     if wanted is None:
         return []
     if isinstance(wanted, Mapping):
         return [(str(key), str(value)) for key, value in wanted.items()]
-    given: Iterable[str | Sequence[str]] = [wanted] if isinstance(wanted, str) else wanted
-    return [_pair(one) for one in given]
+    if isinstance(wanted, str):
+        return [(wanted,)]
+    if not isinstance(wanted, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - from callers
+        raise _no_filter(wanted)
+    return [_pair(one) for one in wanted]
 
 
 def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, str]:
     """Return tags or properties as text by text.
 
     Raises:
-        UnparsableValue: a key is empty.
+        UnparsableValue: they are no mapping, or a key is empty.
     """
+    if not isinstance(values, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance] - from callers
+        raise errors.UnparsableValue(
+            "expected names with their values",
+            where=what,
+            got=repr(values)[:80],
+            action='Write them as {"name": "value"}.',
+        )
     made = {str(key): str(value) for key, value in (values or {}).items()}
     if "" in made:
         raise errors.UnparsableValue(
@@ -161,8 +175,24 @@ def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, s
     return made
 
 
-def _pair(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)[:2]
+def _pair(given: Any) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, list | tuple):
+        raise _no_filter(given)
+    parts = tuple(str(one) for one in given)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if len(parts) not in (1, 2):
+        raise _no_filter(given)
+    return parts
+
+
+def _no_filter(given: object) -> errors.UnparsableValue:
+    return errors.UnparsableValue(
+        "expected a key, or a key with its value",
+        where="tags or properties to look for",
+        got=repr(given)[:80],
+        action='Write them as ["key", ["key", "value"]], or {"key": "value"}.',
+    )
 
 
 def _highest_deleted(connection: Connection, table: Table, name: str) -> int:

@@ -27,4 +27,4 @@ def machine() -> str:
 
 def aware(moment: datetime) -> datetime:
     """Return a time of the database with its zone, which SQLite does not keep."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from calotype.progress import Progress
 from calotype.workspace import listing
 
 if TYPE_CHECKING:
-    from calotype.workspace.dataset import Dataset
+    from calotype.workspace.dataset import RegisteredDataset
 
 _MAX_CATEGORIES: Final = 60  # with pictures: a page that every browser opens
 _MAX_ROWS: Final = 2000
@@ -51,8 +51,10 @@ class FileType:
     bytes: int
 
 
-def write_preview(dataset: Dataset, out: Path, *, thumbnails: int, progress: Progress) -> Path:
-    """Write the page; see `Dataset.preview`."""
+def write_preview(
+    dataset: RegisteredDataset, out: Path, *, thumbnails: int, progress: Progress
+) -> Path:
+    """Write the page; see `RegisteredDataset.preview`."""
     path = dataset.path_or_unpacked(progress=progress)
     galleries: list[Gallery] = []
     skipped: dict[str, int] = {}
@@ -160,7 +162,7 @@ def _files(path: Path) -> tuple[list[FileType], list[listing.ListedFile]]:
     return [FileType(name, n, total[name]) for name, n in counted.most_common()], first
 
 
-def _facts(dataset: Dataset) -> list[tuple[str, str]]:
+def _facts(dataset: RegisteredDataset) -> list[tuple[str, str]]:
     rows = [
         ("registered from", dataset.origin),
         ("files are", "where they were" if dataset.artifact is None else "in the workspace"),

@@ -6,11 +6,12 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING, Any
 
 from calotype import errors, files
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 
 class KeyFile:
@@ -26,6 +27,8 @@ class KeyFile:
     def make(self) -> None:
         """Make the key, unless there is one."""
         if not self._path.exists():
+            from cryptography.fernet import Fernet
+
             write_private(self._path, Fernet.generate_key())
 
     @property
@@ -43,6 +46,8 @@ class KeyFile:
         Raises:
             CorruptWorkspace: it was sealed with another key, or is damaged.
         """
+        from cryptography.fernet import InvalidToken  # most commands open no secret
+
         try:
             return json.loads(self._fernet().decrypt(sealed))
         except InvalidToken:
@@ -54,6 +59,8 @@ class KeyFile:
             ) from None
 
     def _fernet(self) -> Fernet:
+        from cryptography.fernet import Fernet
+
         try:
             return Fernet(self._path.read_bytes())
         except FileNotFoundError:

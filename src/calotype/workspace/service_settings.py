@@ -27,6 +27,7 @@ class AccessSettings(Parameters):
     tls_exact_1_2: bool = Field(default=False)
     cname: str = Field(default="", description="Host name in its URIs.")
     cors_origins: tuple[str, ...] = Field(default=())
+    compute: str = Field(default="", description="What its user calls the cluster.")
 
 
 class RuntimeSettings(Parameters):

@@ -15,13 +15,13 @@ from typing import Any, Final
 import calotype
 from calotype import errors
 from calotype.progress import SILENCE, Progress
+from calotype.workspace import content_names
 
 MAX_BYTES: Final = 20 << 30
 STALL_S: Final = 60.0
 TOTAL_S: Final = 6 * 3600.0
 
 _CHUNK_BYTES: Final = 1 << 18
-_MAX_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def fetch(
     limits: FetchLimits | None = None,
     progress: Progress = SILENCE,
 ) -> Path:
-    """Write the content of a URL into a folder and return the file, called as in the URL.
+    """Write the content of a URL into a folder and return the file; see `content_names`.
 
     Redirects to other http(s) addresses are followed.
 
@@ -73,13 +73,15 @@ def fetch(
     """
     limits = limits or FetchLimits()
     shown = public_url(_checked(url))
-    place = folder / _name(url)
+    place = folder / "content"
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked
         url, headers={"User-Agent": f"calotype/{calotype.__version__}", "Accept": "*/*"}
     )
     try:
         with _opener().open(request, timeout=limits.stall_s) as reply:
             _receive(reply, place, shown, limits, progress)
+            said = reply.headers.get_filename()
+            return place.rename(folder / content_names.choose(place, said, url, reply.geturl()))
     except urllib.error.HTTPError as error:
         error.close()
         raise _unreachable(shown, f"{error.code} {error.reason}") from None
@@ -89,7 +91,6 @@ def fetch(
         raise _unreachable(shown, str(error) or type(error).__name__) from error
     except OSError as error:
         raise errors.write_error(error, where=str(place)) from error
-    return place
 
 
 def _receive(reply: Any, place: Path, shown: str, limits: FetchLimits, progress: Progress) -> None:
@@ -133,12 +134,6 @@ def _checked(url: str) -> str:
             action="Download the file yourself and register it.",
         )
     return url
-
-
-def _name(url: str) -> str:
-    last = urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition("/")[2]
-    clean = re.sub(r"[\x00-\x1f\x7f/\\:]", "_", last).strip(". ")
-    return clean.encode()[-_MAX_NAME:].decode(errors="ignore") or "content"
 
 
 def _opener() -> urllib.request.OpenerDirector:

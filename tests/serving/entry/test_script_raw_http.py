@@ -87,7 +87,7 @@ def test_a_library_that_looks_for_the_old_package_does_not_fail(load: Any) -> No
 from importlib.util import find_spec
 def run(data): return [find_spec("azureml") is None, find_spec("azureml.core.run") is None]
 """)
-    assert loaded.send().body == b"[false, true]"
+    assert loaded.send().body == b"[false, false]"
 
 
 def test_the_older_way_to_the_model_files(load: Any, tmp_path: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from calotype import errors, files
+from calotype import files
 from calotype.hosting.batch.predictions import LOCK
 from calotype.hosting.batch.script_job import check_threshold
 from calotype.hosting.batch.settings import BatchSettings
@@ -103,23 +103,3 @@ class _Watched:
 
     def say(self, message: str) -> None:
         self._inner.say(message)
-
-
-def image_model_in(folder: Path) -> Path:
-    """Return the image model among the files of a registered model.
-
-    Raises:
-        NotSupported: there is none.
-    """
-    if (folder / "model.json").is_file():
-        return folder
-    found = sorted(path for path in folder.rglob("*.calotype") if path.is_file())
-    described = sorted(path.parent for path in folder.rglob("model.json"))
-    if len([*found, *described]) == 1:
-        return [*found, *described][0]
-    raise errors.NotSupported(
-        "expected an image model, or a script with run(mini_batch)",
-        where="batch service",
-        got="another kind of model, and no script",
-        action="Give the service an entry script.",
-    )

@@ -53,11 +53,13 @@ class BatchJobs:
         settings: BatchSettings | None = None,
         register_as: str = "",
     ) -> Job:
-        """Begin to send all images of a source through a service, in a process of its own.
+        """Begin to send all of a source through a service, in a process of its own.
 
         Args:
             service: with target "batch".
-            images: an image directory, a folder, an archive, one image, or a registered dataset.
+            images: an image directory, a folder, an archive, one image, or a registered dataset;
+                for an ONNX file or a scikit-learn model a CSV, Parquet or JSON lines file of rows,
+                or a folder of such.
             out: the folder of the result; one in the workspace when left out. The result of an
                 interrupted job of the same is continued.
             settings: mini-batches, retries, threshold, timeout, output.
@@ -211,16 +213,7 @@ class BatchJobs:
                 got=f"one with the target '{service.target}'",
                 action="Deploy one with `calotype model deploy --compute batch`.",
             )
-        wanted = service.version().wanted
-        kinds = [self._workspace.models.find(model).kind for model in wanted.models]
-        if not wanted.inference.entry_script and kinds != ["image"]:
-            raise errors.NotSupported(
-                "expected one image model, or a script with run(mini_batch)",
-                where=f"service '{name}'",
-                got=f"models of kind {', '.join(kinds) or 'none'}, and no script",
-                action="Give the service an entry script.",
-            )
-        return wanted.number
+        return service.version().wanted.number
 
     def _source(self, images: str | Path) -> str:
         """Return the path that the images are found at."""

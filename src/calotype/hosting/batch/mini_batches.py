@@ -1,60 +1,100 @@
-"""The images of a set as files, a few at a time: what `run(mini_batch)` of a script is given."""
+"""What a job sends through a script, a few at a time: images of a set, or rows of tables."""
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from calotype import errors
-from calotype.images.image_directory import ImageDirectory, ImageEntry
-from calotype.images.reader import ImageReader
+from calotype.tables import ArrowTable
+
+
+class Entry(Protocol):
+    """One image or row."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The file that it is, or that it stands in."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class MiniBatch:
-    """Some neighbouring images of a set.
+    """Some neighbours.
 
     Attributes:
         number: its place among all, from 0.
-        entries: the images.
+        entries: the images or rows.
     """
 
     number: int
-    entries: tuple[ImageEntry, ...]
+    entries: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The images of a mini-batch on disk.
+    """A mini-batch on disk.
 
     Attributes:
         entries: those that could be read, in order.
-        paths: their files.
+        paths: what `run(mini_batch)` is given.
         failures: rows of `errors.parquet` for the others.
     """
 
-    entries: list[ImageEntry] = field(default_factory=list["ImageEntry"])
+    entries: list[Any] = field(default_factory=list[Any])
     paths: list[Path] = field(default_factory=list[Path])
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-def mini_batches(
-    directory: ImageDirectory, *, size: int, start: int = 0
-) -> Generator[MiniBatch, None, None]:
-    """Yield the images of a set in their order.
+class Items(Protocol):
+    """All that a job has to do, in its order.
+
+    Attributes:
+        unit: "images" or "rows".
+        fingerprint: changes with what there is to do.
+        refused: rows of `errors.parquet` for files that have none.
+    """
+
+    unit: str
+    fingerprint: str
+    refused: list[dict[str, Any]]
+
+    def __len__(self) -> int: ...
+
+    def entries(self, start: int) -> Iterator[Any]:
+        """Yield entries, but the first `start`."""
+        ...
+
+    def as_files(self, entries: Sequence[Any], *, parent: Path) -> AbstractContextManager[Files]:
+        """Give files for a script; those made in `parent` are removed at the end."""
+        ...
+
+    def matched(
+        self, results: ArrowTable, batch: MiniBatch, entries: list[Any]
+    ) -> tuple[ArrowTable, list[dict[str, Any]]]:
+        """Say which entry each result is of, and return rows of `errors.parquet` for the others."""
+        ...
+
+
+def mini_batches(items: Items, *, size: int, start: int = 0) -> Generator[MiniBatch, None, None]:
+    """Yield all entries in their order.
 
     Args:
-        directory: the images.
+        items: what there is to do.
         size: how many at a time.
         start: how many mini-batches to leave out at the beginning.
     """
-    few: list[ImageEntry] = []
+    few: list[Any] = []
     number = start
-    for entry in directory.entries(start * size):
+    for entry in items.entries(start * size):
         few.append(entry)
         if len(few) == size:
             yield MiniBatch(number, tuple(few))
@@ -63,45 +103,11 @@ def mini_batches(
         yield MiniBatch(number, tuple(few))
 
 
-@contextlib.contextmanager
-def as_files(batch: MiniBatch, reader: ImageReader, *, parent: Path) -> Generator[Files]:
-    """Give the files of a mini-batch; what lies in archives is unpacked, and removed at the end.
-
-    Args:
-        batch: the images.
-        reader: of the set.
-        parent: where the temporary folder is made.
-    """
-    files = Files()
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mini-batch-", dir=parent) as folder:
-        for entry in batch.entries:
-            try:
-                path = reader.own_file(entry) or _unpacked(entry, reader, Path(folder))
-            except errors.CalotypeError as error:
-                files.failures.append(failure_of(entry, error.number, str(error)))
-            else:
-                files.entries.append(entry)
-                files.paths.append(path)
-        yield files
-
-
-def failure_of(entry: ImageEntry, number: int, message: str) -> dict[str, Any]:
-    """Return the row of `errors.parquet` for an image."""
+def failure_of(entry: Entry, number: int, message: str) -> dict[str, Any]:
+    """Return the row of `errors.parquet` for an entry."""
     return {"id": entry.id, "path": entry.path, "error_number": number, "message": message}
 
 
-def failures_of(entries: Sequence[ImageEntry], error: errors.CalotypeError) -> list[dict[str, Any]]:
-    """Return the rows of `errors.parquet` for images that failed together."""
+def failures_of(entries: Sequence[Entry], error: errors.CalotypeError) -> list[dict[str, Any]]:
+    """Return the rows of `errors.parquet` for entries that failed together."""
     return [failure_of(entry, error.number, str(error)) for entry in entries]
-
-
-def _unpacked(entry: ImageEntry, reader: ImageReader, folder: Path) -> Path:
-    path = folder / entry.path  # no source gives a path that leads out of its folder
-    data = reader.read(entry)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise errors.write_error(error, where=str(path)) from error
-    return path

@@ -36,6 +36,7 @@ class PredictionsWriter:
         folder: where to write; the caller holds its lock.
         identity: what the rows depend on: a run is only continued with the very same.
         run: what else `run.json` says.
+        unit: what is counted: "images" or "rows".
         keeps_rows: whether rows are written, or counted only.
         part_s: close a part after this many seconds, so that no more work than that is ever lost.
     """
@@ -46,10 +47,12 @@ class PredictionsWriter:
         *,
         identity: Mapping[str, Any],
         run: Mapping[str, Any],
+        unit: str = "images",
         keeps_rows: bool = True,
         part_s: float = 5.0,
     ) -> None:
         self._folder = folder
+        self._unit = unit
         self._keeps_rows = keeps_rows
         self._part_s = part_s
         self._state: dict[str, Any] = {
@@ -74,13 +77,13 @@ class PredictionsWriter:
         return sum(part["mini_batches"] for part in self._state["parts"])
 
     @property
-    def images_done(self) -> int:
-        """How many images stand in closed parts, predicted or failed."""
-        return sum(part["images"] for part in self._state["parts"])
+    def items_done(self) -> int:
+        """How many images or rows stand in closed parts, predicted or failed."""
+        return sum(part[self._unit] for part in self._state["parts"])
 
     @property
-    def images_failed(self) -> int:
-        """How many images failed so far, in closed parts and in the open one."""
+    def items_failed(self) -> int:
+        """How many images or rows failed so far, in closed parts and in the open one."""
         closed = sum(len(part["failures"]) for part in self._state["parts"])
         return closed + len(self._open.failures)
 
@@ -101,7 +104,7 @@ class PredictionsWriter:
         said = earlier.get("identity", {})
         if differing := [key for key in wanted if said.get(key) != wanted[key]]:
             raise errors.AlreadyExists(
-                "expected a run with the same script, models, images and settings",
+                "expected a run with the same script, models, data and settings",
                 where=str(self._folder),
                 got=f"one with other {', '.join(differing)}",
                 action="Choose another folder, or delete this one.",
@@ -115,16 +118,16 @@ class PredictionsWriter:
         return True
 
     def write(
-        self, rows: ArrowTable | None, *, images: int, failures: Sequence[Mapping[str, Any]]
+        self, rows: ArrowTable | None, *, items: int, failures: Sequence[Mapping[str, Any]]
     ) -> None:
         """Add what came of the next mini-batch.
 
         Args:
             rows: its predictions; None when it failed.
-            images: how many images it had.
+            items: how many images or rows it had.
             failures: rows of `errors.parquet` for those of them that failed.
         """
-        self._open.add(rows, images=images, failures=failures, keeps_rows=self._keeps_rows)
+        self._open.add(rows, items=items, failures=failures, keeps_rows=self._keeps_rows)
         is_old = time.monotonic() - self._since_s >= self._part_s
         if is_old or self._open.rows >= _ROWS_PER_PART:
             self.close_part()
@@ -143,8 +146,8 @@ class PredictionsWriter:
         record = {
             "file": name or f"part {len(self._state['parts'])} without rows",
             "mini_batches": part.mini_batches,
-            "images": part.images,
-            "rows": part.rows,
+            self._unit: part.items,
+            "predictions": part.rows,
             "failures": part.failures,
         }
         now_s = time.monotonic()
@@ -165,20 +168,20 @@ class PredictionsWriter:
         failed = [row for part in parts for row in part["failures"]]
         self._write_errors([*failed, *refused])
         if self._keeps_rows:
-            self._join([self._folder / part["file"] for part in parts if part["rows"]])
-        images = sum(part["images"] for part in parts)
+            self._join([self._folder / part["file"] for part in parts if part["predictions"]])
+        items = self.items_done
         elapsed_s = max(self._state["elapsed_s"], 1e-9)
         self._state.update(
             status=COMPLETE,
             finished=_now(),
             counts={
-                "images": images,
-                "predictions": sum(part["rows"] for part in parts),
+                self._unit: items,
+                "predictions": sum(part["predictions"] for part in parts),
                 "errors": len(failed) + len(refused),
                 "mini_batches": sum(part["mini_batches"] for part in parts),
             },
-            images_per_s=round(images / elapsed_s, 3),
             parts=[],
+            **{f"{self._unit}_per_s": round(items / elapsed_s, 3)},
         )
         self._save()
         self._remove_parts()
@@ -227,14 +230,14 @@ class _Part:
         self.tables: list[ArrowTable] = []
         self.failures: list[dict[str, Any]] = []
         self.mini_batches = 0
-        self.images = 0
+        self.items = 0
         self.rows = 0
 
     def add(
         self,
         rows: ArrowTable | None,
         *,
-        images: int,
+        items: int,
         failures: Sequence[Mapping[str, Any]],
         keeps_rows: bool,
     ) -> None:
@@ -243,7 +246,7 @@ class _Part:
             if keeps_rows and rows.num_rows:
                 self.tables.append(rows)
         self.failures.extend(dict(failure) for failure in failures)
-        self.images += images
+        self.items += items
         self.mini_batches += 1
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from calotype import errors
 from calotype.hosting.batch.worker_client import BatchScript
 from calotype.hosting.layout import Layout
-from calotype.hosting.unpacking import model_directory, unpack_models, unpack_source
+from calotype.hosting.unpacking import (
+    Unpacked,
+    model_directory,
+    unpack,
+    unpack_models,
+    unpack_source,
+)
+from calotype.serving.no_code.sklearn_script import MODEL_FILE
 from calotype.workspace.environments import EnvironmentDefinition
 from calotype.workspace.service_settings import Inference, RuntimeSettings
+from calotype.workspace.services import Revision
 from calotype.workspace.workspace import Workspace
+
+_NO_CODE: Final = Path(__file__).parent / "no_code_entry" / "score.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +29,16 @@ class Prepared:
     """What a revision of a service runs, ready on disk.
 
     Attributes:
-        model: what a script finds as AZUREML_MODEL_DIR, and the folder of the only model.
-        script: None without one.
+        model: an image model, when there is no script.
+        script: the user's, or ours for models that take rows; None for an image model.
+        takes_rows: whether the script is ours.
         identity: of models and script.
     """
 
-    model: Path
     runtime: RuntimeSettings
+    model: Path | None = None
     script: BatchScript | None = None
+    takes_rows: bool = False
     identity: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -36,38 +47,35 @@ def prepare(workspace: Workspace, service: str, version: str, number: int) -> Pr
 
     Raises:
         NotFound: the service, the version or a model is gone.
+        NotSupported: its models need a script, and there is none.
         CorruptWorkspace: a file is damaged.
     """
     revision = workspace.services.get(service).version(version).revision(number)
     folder = Layout.of(workspace.place).revision(service, version, number)
     models = [workspace.models.find(reference) for reference in revision.models]
-    places = unpack_models(workspace, models, folder)
+    identity = {"models": [f"{model.id} {model.artifact}" for model in models]}
     if not revision.inference.entry_script:
-        return Prepared(_only(places), revision.runtime)
+        return _without_script(revision, unpack(workspace, revision, folder), identity)
+    places = unpack_models(workspace, models, folder)
     source = unpack_source(workspace, revision.inference, folder)
     directory = model_directory(folder, places) if places else None
     script = _script(source, directory, revision.inference)
-    return Prepared(
-        script.model_directory or folder,
-        revision.runtime,
-        script,
-        {
-            "models": [f"{model.id} {model.artifact}" for model in models],
-            "script": revision.inference.source or str(script.script),
-            "entry_script": revision.inference.entry_script,
-        },
-    )
+    said = {
+        **identity,
+        "script": revision.inference.source or str(script.script),
+        "entry_script": revision.inference.entry_script,
+    }
+    return Prepared(revision.runtime, script=script, identity=said)
 
 
-def _only(places: list[Path]) -> Path:
-    if len(places) != 1:
-        raise errors.NotSupported(
-            "expected one image model, or a script with run(mini_batch)",
-            where="batch service",
-            got=f"{len(places)} models and no script",
-            action="Give the service an entry script.",
-        )
-    return places[0]
+def _without_script(revision: Revision, found: Unpacked, identity: dict[str, Any]) -> Prepared:
+    if found.kind == "image":
+        return Prepared(revision.runtime, Path(found.model))
+    directory, variables = Path(found.model_directory), found.variables
+    if found.kind == "onnx":
+        directory, variables = Path(found.model).parent, {MODEL_FILE: Path(found.model).name}
+    script = BatchScript(_NO_CODE, _NO_CODE.parent, directory, variables=variables)
+    return Prepared(revision.runtime, script=script, takes_rows=True, identity=identity)
 
 
 def _script(source: Path, models: Path | None, inference: Inference) -> BatchScript:

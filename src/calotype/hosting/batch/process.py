@@ -10,15 +10,18 @@ import shutil
 import signal
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting.batch.image_job import ImageJob, image_model_in
+from calotype.hosting.batch.image_items import ImageItems
+from calotype.hosting.batch.image_job import ImageJob
 from calotype.hosting.batch.places import JobPlaces
 from calotype.hosting.batch.preparing import Prepared, prepare
 from calotype.hosting.batch.recording import RecordedProgress
+from calotype.hosting.batch.row_items import RowItems
 from calotype.hosting.batch.script_job import ScriptJob
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.states import RUNNING_STATES
@@ -82,7 +85,8 @@ def _worked(
     prepared = prepare(workspace, run.subject, said["version"], said["revision"])
     job = _job(prepared, said, places)
     done = job.run(progress)
-    outputs: dict[str, Any] = {"counts": done["counts"], "images_per_s": done["images_per_s"]}
+    rates = {name: done[name] for name in ("images_per_s", "rows_per_s") if name in done}
+    outputs: dict[str, Any] = {"counts": done["counts"], **rates}
     if name := said.get("register_as"):
         dataset = workspace.datasets.register(
             name, job.out, description=f"Result of batch job {run.id} of service {run.subject}."
@@ -92,28 +96,31 @@ def _worked(
 
 
 def _job(prepared: Prepared, said: dict[str, Any], places: JobPlaces) -> ImageJob | ScriptJob:
-    images, out = Path(said["images"]), Path(said["out"])
+    source, out = Path(said["images"]), Path(said["out"])
     settings = BatchSettings.of(said["settings"])
-    if prepared.script is None:
-        model = image_model_in(prepared.model)
+    if prepared.model is not None:
         return ImageJob(
-            model,
-            images,
+            prepared.model,
+            source,
             out,
             places.scratch,
             settings,
             precision=prepared.runtime.precision,
             part_s=settings.part_s,
         )
+    assert prepared.script is not None
+    by_rows = partial(RowItems.opened, columns=settings.columns)
+    of_rows = {"columns": [*settings.columns]} if prepared.takes_rows else {}
     return ScriptJob(
         prepared.script,
-        prepared.identity,
-        images,
+        {**prepared.identity, **of_rows},
+        source,
         out,
         places.scratch,
         settings,
         workers=prepared.runtime.workers,
         part_s=settings.part_s,
+        opened=by_rows if prepared.takes_rows else ImageItems.opened,
     )
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 from calotype.tables import ArrowColumn, ArrowSchema, ArrowTable
 
 PREDICTION: Final = "prediction"
+ROW_ERROR: Final = "\0error"
+"""The column in which a script of ours says why a row has no result; no name of a user's."""
 
 
 def to_bytes(result: Any) -> bytes:

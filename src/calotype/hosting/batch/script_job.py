@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import collections
 import queue
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import Any
 
 from calotype import __version__, errors, files
-from calotype.hosting.batch.mini_batches import (
-    MiniBatch,
-    as_files,
-    failures_of,
-    mini_batches,
-)
+from calotype.hosting.batch.image_items import ImageItems
+from calotype.hosting.batch.mini_batches import Items, MiniBatch, failures_of, mini_batches
 from calotype.hosting.batch.predictions import LOCK, PredictionsWriter
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.worker_client import BatchScript, MiniBatchFailed, WorkerClient
-from calotype.images.image_directory import ImageDirectory, ImageEntry
-from calotype.images.reader import ImageReader
 from calotype.progress import SILENCE, Progress
-from calotype.scored_dataset import PATH
-from calotype.scoring.score import refused_files
 from calotype.tables import ArrowTable
 
-_SHOWN: Final = 10
+Opening = Callable[[Path, Progress], AbstractContextManager[Items]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +44,61 @@ class ScriptJob:
     Attributes:
         script: with `run(mini_batch)`.
         identity: of script and models: a job is only continued with the very same.
-        images: any source of images.
+        source: any source of images, or of rows.
         out: the folder of the result.
-        scratch: where images of archives are unpacked.
+        scratch: where files of a mini-batch are made that are none yet.
         settings: how the mini-batches are made and treated.
         workers: processes that run the script.
         part_s: at most this many seconds of work are lost when the process is killed.
+        opened: finds the images or rows at the source.
     """
 
     script: BatchScript
     identity: Mapping[str, Any]
-    images: Path
+    source: Path
     out: Path
     scratch: Path
     settings: BatchSettings
     workers: int = 1
     part_s: float = 5.0
+    opened: Opening = ImageItems.opened
 
     def run(self, progress: Progress = SILENCE) -> dict[str, Any]:
-        """Send all images through the script, or those that an earlier run has left; `run.json`.
+        """Send everything through the script, or what an earlier run has left; `run.json`.
 
         Raises:
             ScriptFailed: the script cannot be started.
-            OperationFailed: more images failed than the threshold allows.
+            OperationFailed: more failed than the threshold allows.
             Busy: another job writes into the same folder.
             AlreadyExists: `out` holds something else.
         """
         with (
-            ImageDirectory.open(self.images, progress=progress) as directory,
+            self.opened(self.source, progress) as items,
             files.locked(self.out / LOCK, what=str(self.out)),
         ):
-            writer = self._writer(directory)
+            writer = self._writer(items)
             if not writer.begin():
                 return writer.run
-            refused = refused_files(directory, "skip")
             try:
-                self._fill(writer, directory, progress, refused=len(refused))
+                self._fill(writer, items, progress)
             except KeyboardInterrupt:
                 writer.close_part()
                 raise
             finally:
                 progress.end()
-            return writer.finish(refused=refused)
+            return writer.finish(refused=items.refused)
 
-    def _writer(self, directory: ImageDirectory) -> PredictionsWriter:
+    def _writer(self, items: Items) -> PredictionsWriter:
         settings = self.settings
         identity = {
             **self.identity,
-            "images": directory.info.fingerprint,
+            items.unit: items.fingerprint,
             "mini_batch_size": settings.mini_batch_size,
             "output_action": settings.output_action,
         }
         run = {
             "script": self.script.script.name,
-            "images": {"source": str(self.images.absolute()), "count": len(directory)},
+            items.unit: {"source": str(self.source.absolute()), "count": len(items)},
             "settings": settings.model_dump(mode="json"),
             "workers": self.workers,
             "versions": {"calotype": __version__},
@@ -116,48 +107,41 @@ class ScriptJob:
             self.out,
             identity=identity,
             run=run,
+            unit=items.unit,
             keeps_rows=settings.output_action == "append_row",
             part_s=self.part_s,
         )
 
-    def _fill(
-        self,
-        writer: PredictionsWriter,
-        directory: ImageDirectory,
-        progress: Progress,
-        *,
-        refused: int,
-    ) -> None:
+    def _fill(self, writer: PredictionsWriter, items: Items, progress: Progress) -> None:
         threshold = self.settings.error_threshold
-        progress.begin("batch", total=len(directory), unit="images")
-        progress.advance(writer.images_done)
+        progress.begin("batch", total=len(items), unit=items.unit)
+        progress.advance(writer.items_done)
         start = writer.mini_batches_done
-        batches = mini_batches(directory, size=self.settings.mini_batch_size, start=start)
+        batches = mini_batches(items, size=self.settings.mini_batch_size, start=start)
         with (
-            directory.reader() as reader,
-            closing(_Workers(self, reader, progress)) as workers,
+            closing(_Workers(self, items, progress)) as workers,
             closing(workers.outcomes(batches)) as outcomes,
         ):
             for outcome in outcomes:
-                images = len(outcome.batch.entries)
-                failed = writer.images_failed + len(outcome.failures) + refused
+                count = len(outcome.batch.entries)
+                failed = writer.items_failed + len(outcome.failures) + len(items.refused)
                 if 0 <= threshold < failed:
                     # It is not written: who mends the cause and resumes has it tried again.
                     writer.stop(outcome.failures)
-                    check_threshold(failed, threshold)
-                writer.write(outcome.rows, images=images, failures=outcome.failures)
-                progress.advance(images, note=f"{failed} failed" if failed else "")
+                    check_threshold(failed, threshold, unit=items.unit)
+                writer.write(outcome.rows, items=count, failures=outcome.failures)
+                progress.advance(count, note=f"{failed} failed" if failed else "")
 
 
-def check_threshold(failed: int, threshold: int) -> None:
-    """Stop a job of which too many images have failed.
+def check_threshold(failed: int, threshold: int, *, unit: str = "images") -> None:
+    """Stop a job of which too many images or rows have failed.
 
     Raises:
         OperationFailed: that is so.
     """
     if 0 <= threshold < failed:
         raise errors.OperationFailed(
-            f"expected at most {threshold} images to fail",
+            f"expected at most {threshold} {unit} to fail",
             where="batch job",
             got=f"{failed} of them",
             action="errors.parquet and the log say why. Mend that, or allow more with "
@@ -166,11 +150,11 @@ def check_threshold(failed: int, threshold: int) -> None:
 
 
 class _Workers:
-    """A few workers, each in use by one thread at a time; outcomes come in the order of images."""
+    """A few workers, each in use by one thread at a time; outcomes come in order."""
 
-    def __init__(self, job: ScriptJob, reader: ImageReader, progress: Progress) -> None:
+    def __init__(self, job: ScriptJob, items: Items, progress: Progress) -> None:
         self._job = job
-        self._reader = reader
+        self._items = items
         self._progress = progress
         self._all = [WorkerClient(job.script) for _ in range(job.workers)]
         self._free: queue.SimpleQueue[WorkerClient] = queue.SimpleQueue()
@@ -212,7 +196,7 @@ class _Workers:
     def _treated(self, batch: MiniBatch) -> Outcome:
         worker = self._free.get()
         try:
-            with as_files(batch, self._reader, parent=self._job.scratch) as made:
+            with self._items.as_files(batch.entries, parent=self._job.scratch) as made:
                 if not made.paths:
                     return Outcome(batch, failures=made.failures)
                 try:
@@ -220,7 +204,7 @@ class _Workers:
                 except MiniBatchFailed as failure:
                     failed = failures_of(made.entries, failure)
                     return Outcome(batch, failures=[*made.failures, *failed])
-                rows, missing = matched(rows, made.entries, number=batch.number)
+                rows, missing = self._items.matched(rows, batch, made.entries)
                 return Outcome(batch, rows, [*made.failures, *missing])
         finally:
             self._free.put(worker)
@@ -238,28 +222,3 @@ class _Workers:
                 if attempt == settings.retries or self._is_closing:
                     raise
         raise AssertionError("the last attempt returns or raises")
-
-
-def matched(
-    rows: ArrowTable, entries: list[ImageEntry], *, number: int
-) -> tuple[ArrowTable, list[dict[str, Any]]]:
-    """Say which image each row is of, where that is known, and count those without a row.
-
-    With a row for each file, the first column says its path. With fewer, only the script knows.
-    """
-    count = rows.num_rows
-    if count == len(entries) and PATH not in rows.column_names:
-        paths = pa.array([entry.path for entry in entries], pa.string())
-        return rows.add_column(0, PATH, paths), []
-    if count >= len(entries):
-        return rows, []
-    names = [entry.path for entry in entries]
-    listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    message = f"the script returned {count} rows for {len(names)} files; one of: {listed}"
-    missing = {
-        "id": None,
-        "path": f"mini-batch {number}",
-        "error_number": errors.ScriptFailed.number,
-        "message": message,
-    }
-    return rows, [missing] * (len(names) - count)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from calotype.errors import ScriptFailed
 from calotype.hosting.batch.rows import to_bytes
-from calotype.serving.entry import raw_http
+from calotype.serving.entry import old_names
 from calotype.serving.entry.loading import import_script
 from calotype.serving.entry.printing import Printing
 from calotype.serving.entry.script import MODEL_DIRECTORY
@@ -78,7 +78,7 @@ def _loaded(command: dict[str, Any]) -> ModuleType:
     path, source = Path(command["script"]), Path(command["source_directory"])
     if command["model_directory"]:
         os.environ[MODEL_DIRECTORY] = command["model_directory"]
-    raw_http.offer_old_names()
+    old_names.offer()
     module = import_script(path, source_directory=source)
     if not callable(getattr(module, "run", None)):
         raise ScriptFailed("expected a function run(mini_batch)", where=path.name)

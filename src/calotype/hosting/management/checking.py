@@ -14,7 +14,7 @@ from calotype.workspace.service_settings import Inference, RuntimeSettings, Targ
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from calotype.workspace.model_registry import RegisteredModel
+    from calotype.workspace.registered_model import RegisteredModel
 
 _VERSION_RULE = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"
 

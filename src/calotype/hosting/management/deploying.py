@@ -6,12 +6,13 @@ import dataclasses
 
 from calotype import errors
 from calotype.hosting.layout import Layout
-from calotype.hosting.management import checking, credentials, keeper, updating
+from calotype.hosting.management import checking, credentials, keeper, labels, updating
 from calotype.hosting.management.access import new_access
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
 from calotype.hosting.management.shares import default_of
 from calotype.workspace.machine import identity
+from calotype.workspace.naming import checked_texts
 from calotype.workspace.services import Revision, Service, Version, now, user
 from calotype.workspace.workspace import Workspace
 
@@ -118,8 +119,8 @@ def _service(workspace: Workspace, request: DeployRequest) -> Service:
         error=None,
         host=identity(workspace.place),
         description=request.description,
-        tags=dict(request.tags),
-        properties=dict(request.properties),
+        tags=checked_texts(request.tags, what="tags"),
+        properties=checked_texts(request.properties, what="properties"),
         created_by=user(),
         created_at=now(),
         updated_at=now(),
@@ -142,9 +143,11 @@ def _overwrite(workspace: Workspace, existing: Service, request: DeployRequest) 
             inference=request.inference,
             runtime=request.runtime,
             access=access,
-            tags=request.tags,
-            properties=request.properties,
-            description=request.description,
+            labels=labels.Labels(
+                tags=request.tags,
+                properties=request.properties,
+                description=request.description,
+            ),
             primary_key=request.primary_key,
             secondary_key=request.secondary_key,
             always_new_revision=True,

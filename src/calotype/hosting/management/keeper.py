@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from calotype import errors
 from calotype.workspace.machine import is_here, require_here
-from calotype.workspace.services import Service
+from calotype.workspace.services import Service, State
 from calotype.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,6 +64,15 @@ def look(workspace: Workspace, name: str) -> Observation:
     from calotype.hosting import keeping
 
     return keeping.observe(workspace, name)
+
+
+def version_state(workspace: Workspace, service: Service, version: str) -> State:
+    """Return how a version is; what was written down may be a moment behind."""
+    state = service.version(version).state
+    if state == "Healthy" or not _is_kept(workspace, service):
+        return state
+    seen = look(workspace, service.name).versions.get(version)
+    return seen.state if seen is not None else state
 
 
 def _is_kept(workspace: Workspace, service: Service) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calotype.hosting.layout import Layout
-from calotype.hosting.log_files import NUM_LINES, tail
+from calotype.hosting.log_files import NUM_LINES, names_of, tail
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
@@ -26,4 +26,5 @@ def read(
         version: of one version only.
     """
     folder = Layout.of(workspace.place).logs(service.name)
-    return tail(folder, num_lines, init=init, version=version)
+    names = names_of(service.name, version) if version else None
+    return tail(folder, num_lines, init=init, names=names)

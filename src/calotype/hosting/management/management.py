@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from calotype import errors
@@ -13,10 +13,12 @@ from calotype.hosting.management import (
     deleting,
     deploying,
     keeper,
+    labels,
     logs,
     updating,
     waiting,
 )
+from calotype.hosting.management.labels import Labels
 from calotype.hosting.management.locking import changing
 from calotype.hosting.management.request import DeployRequest
 from calotype.hosting.management.shares import default_of
@@ -49,7 +51,7 @@ class Management(VersionManagement):
         """
         return deploying.deploy(self._workspace, request)
 
-    def update(
+    def update(  # noqa: PLR0913 - all that can be changed
         self,
         name: str,
         *,
@@ -58,11 +60,15 @@ class Management(VersionManagement):
         inference: Inference | None = None,
         runtime: Mapping[str, Any] | RuntimeSettings | None = None,
         access: Mapping[str, Any] | None = None,
-        tags: dict[str, str] | None = None,
-        properties: dict[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        add_tags: Mapping[str, Any] | None = None,
+        remove_tags: Iterable[str] = (),
+        properties: Mapping[str, str] | None = None,
         description: str | None = None,
     ) -> Service:
         """Change a service in place; what is None stays. URI and keys stay in any case.
+
+        What only changes tags, properties or the description is never `Busy`.
 
         Args:
             name: of the service.
@@ -72,6 +78,8 @@ class Management(VersionManagement):
             runtime: settings by name, or all of them.
             access: settings by name.
             tags: all of them.
+            add_tags: to be added, or changed.
+            remove_tags: names of those that go.
             properties: to be added.
             description: another one.
 
@@ -79,11 +87,14 @@ class Management(VersionManagement):
             EmptyInput: nothing is to be changed.
             CalotypeError: the change cannot be made; nothing has changed then.
         """
-        given = (models, inference, runtime, access, tags, properties, description)
-        if all(value is None for value in given):
+        said = Labels(tags, add_tags, tuple(remove_tags), properties, description)
+        is_about_more = any(one is not None for one in (models, inference, runtime, access))
+        if not is_about_more and said == Labels():
             raise errors.EmptyInput(
                 "expected something to change", where=f"update of service '{name}'", got="nothing"
             )
+        if not is_about_more:
+            return labels.change(self._workspace, name, said, version)
         with self.changing(name) as service:
             changes = updating.Changes(
                 version=version or default_of(service).name,
@@ -91,9 +102,7 @@ class Management(VersionManagement):
                 inference=inference,
                 runtime=runtime,
                 access=access,
-                tags=tags,
-                properties=properties,
-                description=description,
+                labels=said,
             )
             return updating.apply(self._workspace, service, changes)
 

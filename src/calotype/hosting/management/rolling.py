@@ -7,25 +7,24 @@ from typing import Any
 
 from calotype import errors
 from calotype.hosting.canary import RolloutRules
-from calotype.hosting.management import checking, keeper
+from calotype.hosting.management import checking, keeper, rollouts
 from calotype.hosting.management.shares import (
-    default_of,
     require_cluster,
     split,
     write_shares,
 )
-from calotype.workspace.services import Revision, Service, Version, now
+from calotype.workspace.services import Revision, Service, Version
 from calotype.workspace.workspace import Workspace
 
 
 def start_canary(
     workspace: Workspace, service: Service, name: str, rules: Mapping[str, Any]
 ) -> Service:
-    """Give a version more and more of the traffic, as long as it does no worse than the default.
+    """Give a version more and more of the traffic, as long as it does no worse than the old one.
 
     Raises:
         NotFound: there is no such version.
-        NotSupported: it is the default itself.
+        NotSupported: it is the default itself, or could not answer now.
     """
     require_cluster(service)
     candidate = service.version(name)
@@ -37,22 +36,20 @@ def start_canary(
             action="Create a version for what is new: `calotype service create-version`.",
         )
     checked = RolloutRules.of(rules, where="canary")
-    rollout = {
-        "rules": checked.model_dump(),
-        "control": default_of(service).name,
-        "state": "in progress",
-        "reason": "",
-        "started_at": now().isoformat(),
-        "step_since": now().isoformat(),
-    }
+    rollouts.require_healthy(workspace, service, name)
     split(service, {name: max(candidate.traffic_percent, checked.step_percent)})
     with keeper.told(workspace, service):
         with workspace.services.editing(service.name) as edit:
             percent = max(edit.service.version(name).traffic_percent, checked.step_percent)
+            rollout = rollouts.begun(edit.service, name, checked)
             edit.change_version(name, rollout=rollout)
             write_shares(edit, split(edit.service, {name: percent}))
         workspace.audit.note(
-            "service.start_canary", service.name, version=name, rules=rollout["rules"]
+            "service.start_canary",
+            service.name,
+            version=name,
+            control=rollout["control"],
+            rules=rollout["rules"],
         )
     return workspace.services.get(service.name)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from calotype import errors
-from calotype.hosting.management import checking, credentials, keeper
+from calotype.hosting.management import checking, credentials, keeper, rollouts
 from calotype.hosting.management.access import changed_access
+from calotype.hosting.management.labels import Labels
 from calotype.hosting.management.shares import (
     Role,
     require_cluster,
@@ -33,6 +33,7 @@ class Changes:
         version: the version that gets a new revision.
         runtime: settings by name, or all of them.
         access: settings by name.
+        labels: tags, properties, description.
         always_new_revision: start anew even when nothing differs.
         traffic_percent: the share of that version; the default one takes what is left.
         roles: that it gets, and the others lose.
@@ -43,9 +44,7 @@ class Changes:
     inference: Inference | None = None
     runtime: Mapping[str, Any] | RuntimeSettings | None = None
     access: Mapping[str, Any] | None = None
-    tags: dict[str, str] | None = None
-    properties: dict[str, str] | None = None
-    description: str | None = None
+    labels: Labels = field(default_factory=Labels)
     primary_key: str | None = field(default=None, repr=False)
     secondary_key: str | None = field(default=None, repr=False)
     always_new_revision: bool = False
@@ -67,6 +66,7 @@ def apply(
         CalotypeError: they cannot be made; nothing has changed then.
     """
     values = _values(workspace, service, changes)
+    changes.labels.changed(service)  # or it raises, before anything is started
     old = service.version(changes.version)
     base = base_of(old)
     revision = next_revision(workspace, service, old, changes)
@@ -95,6 +95,9 @@ def _write(
     """Write all of it in one moment; return what is to be told about it."""
     said: dict[str, Any] = {}
     with workspace.services.editing(service.name) as edit:
+        # Of now: what is said about a service changes without its lock.
+        labels = changes.labels.changed(edit.service)
+        values |= labels
         if revision is not None:
             number = edit.put_revision(changes.version, revision)
             said |= {"version": changes.version, "revision": number}
@@ -106,6 +109,8 @@ def _write(
             shares = _shares(edit.service, changes)
             write_shares(edit, shares)
             said |= {"version": changes.version, "percents": shares}
+        if changes.traffic_percent is not None or "is_default" in changes.roles:
+            said["ended_rollouts"] = rollouts.end_touched(edit, {changes.version})
     return said
 
 
@@ -175,14 +180,6 @@ def _runtime(
 def _values(workspace: Workspace, service: Service, changes: Changes) -> dict[str, Any]:
     """Return the columns of the service that become different."""
     values: dict[str, Any] = {}
-    if changes.tags is not None and changes.tags != service.tags:
-        values["tags"] = dict(changes.tags)
-    if changes.properties is not None:
-        _check_added_only(service, changes.properties)
-        if changes.properties.items() - service.properties.items():
-            values["properties"] = {**service.properties, **changes.properties}
-    if changes.description is not None and changes.description != service.description:
-        values["description"] = changes.description
     if changes.access:
         access = changed_access(
             workspace, service.name, service.target, service.access, dict(changes.access)
@@ -195,14 +192,3 @@ def _values(workspace: Workspace, service: Service, changes: Changes) -> dict[st
         )
         values["credentials"] = secrets.sealed(workspace.key_file)
     return values
-
-
-def _check_added_only(service: Service, properties: Mapping[str, str]) -> None:
-    for name, value in properties.items():
-        if service.properties.get(name, value) != value:
-            raise errors.NotSupported(
-                "expected properties to be added only",
-                where=f"property '{name}' of service '{service.name}'",
-                got=f"another value than '{service.properties[name]}'",
-                action="Use a tag for what changes.",
-            )

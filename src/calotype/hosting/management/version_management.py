@@ -115,6 +115,8 @@ class VersionManagement:
     ) -> Service:
         """Share the requests out over the versions; the default one takes what others leave.
 
+        A roll-out of a version whose share is set, or that is measured against one, ends.
+
         Args:
             name: of the service.
             percents: by version; those left out keep theirs.
@@ -129,7 +131,7 @@ class VersionManagement:
             return versions.set_traffic(self._workspace, service, percents, mirror)
 
     def start_canary(self, name: str, version: str, **rules: Any) -> Service:
-        """Give a version more and more of the traffic while it does no worse than the default.
+        """Give a version more and more of the traffic while it does no worse than the old one.
 
         Args:
             name: of the service.
@@ -137,7 +139,7 @@ class VersionManagement:
             rules: of `hosting.canary.RolloutRules`.
 
         Raises:
-            CalotypeError: there is no such version, or a rule is none.
+            CalotypeError: there is no such version, it is not Healthy, or a rule is none.
         """
         with self.changing(name) as service:
             return rolling.start_canary(self._workspace, service, version, rules)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from calotype import errors
-from calotype.hosting.management import checking, keeper, updating
+from calotype.hosting.management import checking, keeper, rollouts, updating
 from calotype.hosting.management.shares import (
     check_percent,
     default_of,
@@ -108,6 +108,7 @@ def delete(workspace: Workspace, service: Service, name: str) -> Service:
         with workspace.services.editing(service.name) as edit:
             default, gone = default_of(edit.service), edit.service.version(name)
             write_shares(edit, {default.name: default.traffic_percent + gone.traffic_percent})
+            rollouts.end_touched(edit, {name}, f"Version '{name}' was deleted")
             edit.delete_version(name)
         workspace.audit.note("service.delete_version", service.name, version=name)
     return workspace.services.get(service.name)
@@ -120,6 +121,8 @@ def set_traffic(
     mirror: Mapping[str, int] | None = None,
 ) -> Service:
     """Share the requests out; the default version takes what others leave.
+
+    A roll-out of a version whose share is set, or that is measured against one, ends.
 
     Raises:
         NotFound: there is no such version.
@@ -134,9 +137,14 @@ def set_traffic(
         with workspace.services.editing(service.name) as edit:
             shares = split(edit.service, percents)
             write_shares(edit, shares)
+            ended = rollouts.end_touched(edit, percents.keys())
             for name, percent in (mirror or {}).items():
                 edit.change_version(name, mirror_percent=percent)
         workspace.audit.note(
-            "service.set_traffic", service.name, percents=shares, mirror=dict(mirror or {})
+            "service.set_traffic",
+            service.name,
+            percents=shares,
+            mirror=dict(mirror or {}),
+            ended_rollouts=ended,
         )
     return workspace.services.get(service.name)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from calotype.errors import ScriptFailed
-from calotype.serving.entry import conversion, raw_http
+from calotype.serving.entry import conversion, old_names, raw_http
 from calotype.serving.entry.deadline import Deadline, Expired
 from calotype.serving.entry.inputs import InputError, RawHttp, WithHeaders, input_of
 from calotype.serving.entry.loading import import_script
@@ -92,7 +92,7 @@ class EntryScript:
         printing.install()
         if model_directory is not None:
             os.environ[MODEL_DIRECTORY] = str(model_directory.absolute())
-        raw_http.offer_old_names()
+        old_names.offer()
         raw_http.forget_marks()
         source = source_directory.absolute() if source_directory is not None else path.parent
         try:

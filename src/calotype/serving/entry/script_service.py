@@ -102,9 +102,9 @@ class ScriptService:
 
     @property
     def state(self) -> State:
-        """`ready` while at least one worker is."""
+        """`ready` while at least one worker is, `recovering` when all have died."""
         if self._state == "ready" and not self.ready_workers:
-            return "starting"
+            return "recovering"
         return self._state
 
     @property

@@ -15,14 +15,36 @@ from PIL import Image
 
 from calotype import errors
 from calotype.clients.described import describe
+from calotype.images.formats import has_image_extension
 from calotype.images.image_directory import ImageDirectory
 from calotype.webservice.profiling.load import Body
+from calotype.workspace.dataset_sources import LocalSource
 
 MOST_IMAGES: Final = 64
 MOST_LINES: Final = 256
 _TEXTS: Final = (".csv", ".json", ".jsonl", ".ndjson", ".tsv", ".txt")
 _JSON: Final = "application/json"
 _SIDE: Final = (640, 480)
+
+
+def of_source(source: Path) -> list[Body]:
+    """Return the requests at a path, or in the files of a pattern such as `bodies/*.json`.
+
+    Raises:
+        CalotypeError: there is none, or it cannot be read.
+    """
+    local = LocalSource.find(source)
+    if local.form != "pattern":
+        return of_path(source)
+    paths = [local.locate(file.path) for file in local.files()]
+    if paths and all(_is_text(path) for path in paths):
+        return _of_texts(paths, source)
+    images = [path for path in paths if has_image_extension(path.name)][:MOST_IMAGES]
+    if not images:
+        raise errors.EmptyInput(
+            "expected files of requests or images", where=str(source), got="none of that pattern"
+        )
+    return [Body(_read(path), "application/octet-stream") for path in images]
 
 
 def of_path(source: Path) -> list[Body]:
@@ -34,23 +56,38 @@ def of_path(source: Path) -> list[Body]:
     Raises:
         CalotypeError: there is none, or it cannot be read.
     """
+    if source.is_file() and _is_json(content := _read(source)):
+        return of_values([content])
     found = [source] if source.is_file() else sorted(source.rglob("*"))
     paths = [path for path in found if path.is_file() and not path.name.startswith(".")]
-    if not paths or any(path.suffix.lower() not in _TEXTS for path in paths):
+    if not paths or not all(_is_text(path) for path in paths):
         return of_images(source)
+    return _of_texts(paths, source)
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() in _TEXTS
+
+
+def _of_texts(paths: Sequence[Path], source: Path) -> list[Body]:
     bodies = [body for path in paths for body in _of_text(path)][:MOST_LINES]
     if not bodies:
         raise errors.EmptyInput("expected requests", where=str(source), got="empty files")
     return bodies
 
 
-def _of_text(path: Path) -> list[Body]:
+def _read(path: Path) -> bytes:
     try:
-        text = path.read_text("utf-8-sig")
+        return path.read_bytes()
     except OSError as error:
         raise errors.UnreadableFile(
             "expected a readable file", where=str(path), got=error.strerror or "an I/O error"
         ) from error
+
+
+def _of_text(path: Path) -> list[Body]:
+    try:
+        text = _read(path).decode("utf-8-sig")
     except ValueError as error:
         raise errors.UnparsableFile(
             "expected text in UTF-8", where=str(path), got=str(error)
@@ -58,6 +95,8 @@ def _of_text(path: Path) -> list[Body]:
     if _is_json(text):
         return of_values([text])
     lines = [line for line in text.splitlines() if line.strip()]
+    if path.suffix.lower() == ".json" and not all(map(_is_json, lines)):
+        raise errors.UnparsableFile("expected JSON", where=str(path), got="other text")
     if path.suffix.lower() == ".csv" and not all(map(_is_json, lines)):
         lines = _cells(text) or lines
     return of_values(lines[:MOST_LINES])
@@ -72,7 +111,7 @@ def _cells(text: str) -> list[str]:
     return cells[1:] if not _is_json(cells[0]) and all(map(_is_json, cells[1:])) else cells
 
 
-def _is_json(text: str) -> bool:
+def _is_json(text: str | bytes) -> bool:
     try:
         json.loads(text)
     except ValueError:
@@ -89,28 +128,6 @@ def of_images(source: Path) -> list[Body]:
     with ImageDirectory.open(source) as directory, directory.reader() as reader:
         entries = itertools.islice(directory.entries(), MOST_IMAGES)
         return [Body(reader.read(one), "application/octet-stream") for one in entries]
-
-
-def of_files(paths: Sequence[Path]) -> list[Body]:
-    """Return the content of JSON files.
-
-    Raises:
-        UnreadableFile: one cannot be read.
-        UnparsableFile: one is not JSON.
-    """
-    found: list[Body] = []
-    for path in paths:
-        try:
-            content = path.read_bytes()
-            json.loads(content)
-        except OSError as error:
-            raise errors.UnreadableFile(
-                "expected a readable file", where=str(path), got=error.strerror or "an I/O error"
-            ) from error
-        except ValueError as error:
-            raise errors.UnparsableFile("expected JSON", where=str(path), got=str(error)) from error
-        found.append(Body(content, _JSON))
-    return found
 
 
 def of_values(values: Sequence[Any]) -> list[Body]:

@@ -1,0 +1,87 @@
+"""Tags, properties and description of a service: what is said about it, whatever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from calotype import errors
+from calotype.hosting.management.checking import check_name
+from calotype.workspace.naming import checked_texts
+from calotype.workspace.services import Service
+from calotype.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What shall be said otherwise; None leaves a thing as it is.
+
+    Attributes:
+        tags: take the place of all tags.
+        add_tags: are added, or change those of the same names.
+        remove_tags: names of those that go, before others are added.
+        properties: are added; one that is there cannot be changed.
+        description: takes the place of the old one.
+    """
+
+    tags: Mapping[str, Any] | None = None
+    add_tags: Mapping[str, Any] | None = None
+    remove_tags: Iterable[str] = ()
+    properties: Mapping[str, Any] | None = None
+    description: str | None = None
+
+    def changed(self, service: Service) -> dict[str, Any]:
+        """Return the columns of a service that become different.
+
+        Raises:
+            UnparsableValue: tags or properties are none.
+            NotSupported: a property would be changed (2006).
+        """
+        gone = set(self.remove_tags)
+        kept = service.tags if self.tags is None else checked_texts(self.tags, what="tags")
+        left = {name: value for name, value in kept.items() if name not in gone}
+        values: dict[str, Any] = {
+            "tags": {**left, **checked_texts(self.add_tags, what="tags")},
+            "properties": _added(service, checked_texts(self.properties, what="properties")),
+        }
+        if self.description is not None:
+            values["description"] = self.description
+        return {name: value for name, value in values.items() if value != getattr(service, name)}
+
+
+def change(workspace: Workspace, name: str, labels: Labels, version: str | None = None) -> Service:
+    """Change what is said about a service, in one transaction, whoever else changes it.
+
+    Args:
+        workspace: where it is.
+        name: of the service.
+        labels: what shall be said.
+        version: one that it must have.
+
+    Raises:
+        UnparsableValue: that is no name of a service, or tags or properties are none.
+        NotFound: there is no such service or version.
+        NotSupported: a property would be changed.
+    """
+    check_name(name)
+    with workspace.services.editing(name) as edit:
+        if version is not None:
+            edit.service.version(version)
+        values = labels.changed(edit.service)
+        if values:
+            edit.change(**values)
+    workspace.audit.note("service.update", name, changed=sorted(values))
+    return workspace.services.get(name)
+
+
+def _added(service: Service, properties: Mapping[str, str]) -> dict[str, str]:
+    for name, value in properties.items():
+        if service.properties.get(name, value) != value:
+            raise errors.NotSupported(
+                "expected properties to be added only",
+                where=f"property '{name}' of service '{service.name}'",
+                got=f"another value than '{service.properties[name]}'",
+                action="Use a tag for what changes.",
+            )
+    return {**service.properties, **properties}
