@@ -138,6 +138,7 @@ def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
     seen = hosted.until_state("slow", "Unhealthy")
     hosted.until("slow", lambda seen: not seen.replicas, "its process ends")
     assert seen.error is not None
+    assert seen.versions["default"].state == "Unhealthy"
     hosted.change("slow", desired="running")
     hosted.until_state("slow", "Healthy")
 

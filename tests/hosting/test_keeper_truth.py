@@ -6,13 +6,13 @@ import contextlib
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
 import pytest
-from hosted import ECHO, Hosted, until
+from hosted import Hosted, until
 
 from calotype.hosting import keeping
 from calotype.hosting.management import calling, waiting
@@ -47,7 +47,7 @@ NEVER_READY = "import time\n\n\ndef init():\n    time.sleep(600)\n\n\ndef run(da
 
 
 @contextlib.contextmanager
-def locked_database(hosted: Hosted) -> Iterator[None]:
+def locked_database(hosted: Hosted) -> Generator[None]:
     """Let nobody write, as a full disk or a server that is away would."""
     path = hosted.workspace.place.root / "workspace.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as database:
@@ -114,12 +114,6 @@ def test_down_during_an_update_ends_the_waiting_and_all_processes(hosted: Hosted
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
-    seen = hosted.observe("echo")
-    assert (seen.state, seen.versions["default"].state) == ("Unhealthy", "Unhealthy")
-    keeping.up(hosted.workspace)
-    hosted.update("echo", ECHO)
-    hosted.until_state("echo", "Healthy")
-    hosted.change("echo", desired="stopped")  # and somebody keeps it
     seen = hosted.observe("echo")
     assert (seen.state, seen.versions["default"].state) == ("Unhealthy", "Unhealthy")
 
