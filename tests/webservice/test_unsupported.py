@@ -222,7 +222,7 @@ def _names() -> Iterator[tuple[str, str, Way]]:
         if dot and of in ("Workspace", "Environment", "AksCompute", "Dataset"):
             yield name, "member", functools.partial(_member, of, member)
     for module, names in absent._NAMES.items():  # pyright: ignore[reportPrivateUsage] - all of it
-        for name in names & UNSUPPORTED.keys():
+        for name in sorted(names & UNSUPPORTED.keys()):
             yield name, module, functools.partial(_imported_and_used, module, name)
     for name in WORKSPACE_ARGUMENTS.split():
         for function in (Workspace, Workspace.get, Workspace.create):
