@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 from hosted import ECHO, Hosted, is_listening, until
 
 from calotype.hosting import keeping, locks
+
+IMPATIENT = """
+from calotype.hosting import standby
+
+standby.HANGS_AFTER_S = 0.5
+standby.main()
+"""
 
 
 def kill(pid: int) -> None:
@@ -33,6 +42,23 @@ def test_the_standby_takes_over_and_adopts_what_runs(hosted: Hosted) -> None:
     hosted.update("echo", ECHO.replace("1", "2"))  # with the listening socket of the old one
     hosted.until_state("echo", "Healthy")
     assert hosted.score("echo")[1]["revision"] == 2
+
+
+def test_a_keeper_that_hangs_is_replaced(hosted: Hosted) -> None:
+    hosted.add("echo")
+    pid = hosted.until_state("echo", "Healthy").replicas[0].pid
+    keeper, standbys = hosted.keeper(), hosted.pids("hosting.standby")
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)
+    for standby in standbys:
+        kill(standby)
+    root = str(hosted.workspace.place.root)
+    subprocess.run([sys.executable, "-c", IMPATIENT, root], check=True)
+    kept = hosted.layout.keeper_lock
+    until(lambda: locks.facts(kept).get("pid") != keeper, "the standby takes its place")
+    until_kept_by_another(hosted, keeper, limit_s=10)
+    assert [one.pid for one in hosted.until_state("echo", "Healthy").replicas] == [pid]
+    assert keeper not in hosted.processes()
 
 
 @pytest.mark.slow

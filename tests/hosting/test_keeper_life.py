@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+from dataclasses import replace
 
 import pytest
-from hosted import ECHO, Hosted, is_listening
+from hosted import ECHO, Hosted, ask, is_listening, until
+
+from calotype.serving.auth.keys import ServiceKeys
 
 RAISES = (
     "def init():\n    raise ValueError('no such weights')\n\n\ndef run(data):\n    return data\n"
@@ -102,6 +107,27 @@ def test_new_keys_count_at_once_without_a_new_process(hosted: Hosted) -> None:
     assert hosted.score("locked", Authorization=f"Bearer {key}")[0] == 200
     assert [one.pid for one in hosted.observe("locked").replicas] == [before]
 
+    name = hosted.observe("locked").replicas[0].replica
+    hosted.layout.replica_socket(name).unlink()  # as who cleans up temporary folders does
+    assert exchange_key(hosted, "locked") == key
+    assert hosted.score("locked", Authorization=f"Bearer {key}")[0] == 401
+    key = hosted.credentials("locked").primary_key
+    with contextlib.closing(hosted.connect("locked")) as connection:
+        assert ask(connection, Authorization=f"Bearer {key}")[0] == 200
+        hosted.update("locked", ECHO)
+        until(lambda: '"stopping"' in hosted.logs(), "the old replica takes its leave")
+        exchange_key(hosted, "locked")
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it may have gone already
+            assert ask(connection, Authorization=f"Bearer {key}")[0] == 401
+
+
+def exchange_key(hosted: Hosted, name: str) -> str:
+    """Give a service another primary key; return the old one."""
+    old = hosted.credentials(name)
+    new = replace(old, primary_key=ServiceKeys.generate().primary)
+    hosted.change(name, credentials=new.sealed(hosted.workspace.key_file))
+    return old.primary_key
+
 
 @pytest.mark.slow
 def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
@@ -112,6 +138,7 @@ def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
     seen = hosted.until_state("slow", "Unhealthy")
     hosted.until("slow", lambda seen: not seen.replicas, "its process ends")
     assert seen.error is not None
+    assert seen.versions["default"].state == "Unhealthy"
     hosted.change("slow", desired="running")
     hosted.until_state("slow", "Healthy")
 

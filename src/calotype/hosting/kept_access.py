@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from typing import TYPE_CHECKING
+import logging
+import time
+from typing import TYPE_CHECKING, Final
 
+from calotype import errors
 from calotype.hosting.other_tokens import OtherTokens
 from calotype.hosting.plan_making import front_of
 
 if TYPE_CHECKING:
+    from calotype.hosting.kept_replica import KeptReplica
     from calotype.hosting.kept_service import KeptService
     from calotype.serving.front import FrontSettings
     from calotype.workspace.services import Revision, Service
+
+logger = logging.getLogger(__name__)
+
+_ARRIVES_WITHIN_S: Final = 3.0  # a replica whose socket has gone listens anew within one
+_AGAIN_S: Final = 0.05
 
 
 class KeptAccess:
@@ -26,7 +36,7 @@ class KeptAccess:
         self._service = service
         self._other_tokens = OtherTokens(service.workspace, service.name)
         self._other_token_keys = ""  # of services whose tokens are refused with 403
-        self._pushed = ""
+        self._digest = ""
 
     def front(self, record: Service, revision: Revision) -> FrontSettings:
         """Return what stands before its replicas of a revision."""
@@ -38,23 +48,46 @@ class KeptAccess:
             other_token_keys=self._other_token_keys,
         )
 
-    def forget_pushed(self) -> None:
-        """Replicas were found of which nobody knows which keys they have."""
-        self._pushed = ""
-
     async def push(self, record: Service) -> None:
-        """Give its replicas the keys and rules of the record, if they have others."""
+        """Give its replicas the keys and rules of the record, if they have others.
+
+        Whoever changed them counts on it that the old ones open nothing any more, so it is worth
+        a short wait; a replica that does not take them is asked again in every round.
+        """
         if record.access.auth == "token":
-            self._other_token_keys = await asyncio.to_thread(self._other_tokens.read)
+            with contextlib.suppress(errors.CalotypeError):  # the database is away: as last read
+                self._other_token_keys = await asyncio.to_thread(self._other_tokens.read)
         said = record.access.model_dump_json(include={"auth", "cors_origins"})
         said += self._other_token_keys
         digest = hashlib.sha256(said.encode() + record.credentials).hexdigest()
-        if digest == self._pushed:
+        is_new, self._digest = digest != self._digest, digest
+        ends_s = time.monotonic() + (_ARRIVES_WITHIN_S if is_new else 0)
+        while waiting := self._waiting():
+            await asyncio.gather(*map(self.give, waiting))
+            if time.monotonic() > ends_s:
+                break
+            await asyncio.sleep(_AGAIN_S if self._waiting() else 0)
+        if is_new and (waiting := self._waiting()):
+            names = ", ".join(one.name for one in waiting)
+            logger.warning("%s: no answer to new keys yet: %s", self._service.name, names)
+
+    def _waiting(self) -> list[KeptReplica]:
+        """Return those that take requests by other keys; one that starts is given them at its end.
+
+        Those that leave still answer callers over open connections.
+        """
+        return [
+            one
+            for one in self._service.replicas
+            if one.phase in ("ready", "retiring") and one.access != self._digest
+        ]
+
+    async def give(self, one: KeptReplica) -> None:
+        """Give a replica the keys and rules, if it can be reached."""
+        record, digest = self._service.record.now, self._digest
+        if record is None or not record.versions or one.access == digest:
             return
-        for version in record.versions:
-            front = self.front(record, version.wanted)
-            for one in self._service.versions[version.name].replicas:
-                if one.is_live:
-                    await one.change_access(front)
-        if not any(one.phase == "starting" for one in self._service.replicas):
-            self._pushed = digest
+        versions = {version.name: version for version in record.versions}
+        version = versions.get(one.version, record.versions[0])  # what differs is not told
+        if await one.change_access(self.front(record, version.wanted)):
+            one.access = digest

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -37,11 +37,12 @@ class KeptReplica:
         reason: why it ended; empty while it lives, or when it was told to.
         trace: of its script, when `reason` is its failure.
         is_refused: whether its service itself could not be started: the next try will fail too.
+        access: digest of the keys and rules that it has said to have; see `KeptAccess`.
     """
 
     def __init__(
         self, name: str, version: str, key: Key, layout: Layout, service: str,
-        changed: Callable[[], None],
+        changed: Callable[[], None], before_ready: Callable[[KeptReplica], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.name, self.version, self.key = name, version, key
         self.phase: Phase = "starting"
@@ -51,6 +52,7 @@ class KeptReplica:
         self.reason = ""
         self.trace = ""
         self.is_refused = False
+        self.access = ""
         self.pid = 0
         self.port = 0
         self.in_flight = 0
@@ -61,7 +63,7 @@ class KeptReplica:
         self.log = str(layout.logs(service) / f"{version}-{key[0]}-{name}.log")
         self._lock = layout.replica_lock(service, name)
         self._control = layout.replica_socket(name)
-        self._changed = changed
+        self._changed, self._before_ready = changed, before_ready
         self._watch: processes.Watch | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,8 +121,10 @@ class KeptReplica:
                     return
                 await asyncio.sleep(_ASK_AGAIN_S)
                 continue
-            if facts["state"] == "ready" and self.phase == "starting":
-                self._be_ready(facts)
+            if facts["state"] == "ready":
+                await self._before_ready(self)
+                if self.phase == "starting":
+                    self._be_ready(facts)
             elif facts["state"] == "failed":
                 self._fail(facts)
             return
@@ -147,10 +151,12 @@ class KeptReplica:
             except control.NobodyThere:
                 self.is_accepting = False
 
-    async def change_access(self, front: FrontSettings) -> None:
-        """Give it other keys."""
-        with contextlib.suppress(control.NobodyThere):
-            await control.call(self._control, "access", front=front.to_document())
+    async def change_access(self, front: FrontSettings) -> bool:
+        """Give it other keys; return whether it has them."""
+        with contextlib.suppress(errors.CalotypeError):
+            await control.call(self._control, "access", timeout_s=2.0, front=front.to_document())
+            return True
+        return False
 
     async def reload(self) -> None:
         """Let it run its script anew.
@@ -184,6 +190,8 @@ class KeptReplica:
 
     def _leave(self) -> None:
         self.phase, self.is_serving = "retiring", False
+        if self._watch is not None:
+            self._watch.family.look()
         loop = asyncio.get_running_loop()
         loop.call_later(_RETIRES_WITHIN_S, self.kill, "")
 
@@ -224,6 +232,8 @@ class KeptReplica:
             self.is_answering, self.silent_since_s = True, 0.0
             self.is_serving = found["state"] == "ready"
             self.in_flight = found["in_flight"]
+            if self._watch is not None:
+                await asyncio.to_thread(self._watch.family.look)
         if (self.is_answering, self.is_serving) != before:
             self._changed()
 
@@ -241,10 +251,10 @@ class KeptReplica:
             task.cancel()
         for path in (self._lock, self._control, Path(self.wire)):
             path.unlink(missing_ok=True)
-        loop = asyncio.get_running_loop()
-        name = self.name
-        loop.call_later(
-            _REMAINS_AFTER_S, lambda: loop.run_in_executor(None, processes.kill_remains, name)
+        loop, family = asyncio.get_running_loop(), self._watch.family if self._watch else None
+        loop.call_later(  # one that left has ended its workers, and its keeper may be leaving too
+            0 if was == "retiring" else _REMAINS_AFTER_S,
+            lambda: loop.run_in_executor(None, processes.kill_remains, self.name, family),
         )
         self._changed()
 
@@ -287,9 +297,3 @@ def found_replicas(layout: Layout, service: str) -> dict[str, dict[str, Any]]:
             layout.replica_socket(path.stem).unlink(missing_ok=True)
             layout.replica_wire(path.stem).unlink(missing_ok=True)
     return living
-
-
-def fault(message: str, trace: str = "", **more: str) -> dict[str, str]:
-    """Return why something is not Healthy, as records keep it."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return {"message": message, "trace": trace, "at": at, **more}

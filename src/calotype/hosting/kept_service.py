@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from calotype.hosting.kept_access import KeptAccess
 from calotype.hosting.kept_address import KeptAddress
 from calotype.hosting.kept_record import KeptRecord
-from calotype.hosting.kept_replica import KeptReplica, fault, found_replicas
+from calotype.hosting.kept_replica import KeptReplica, found_replicas
 from calotype.hosting.kept_version import KeptVersion
 from calotype.hosting.layout import Layout
+from calotype.hosting.observation import STOPPED, fault, with_requests
 from calotype.hosting.plan_making import shape_of
 from calotype.hosting.rounds import Rounds
 from calotype.hosting.service_files import ServiceFiles
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _REST_S: Final = 1.0
 _ADOPT_EVERY_S: Final = 5.0
-_STOPPED: Final = "It was stopped. `calotype up` starts it again."
 
 
 class KeptService:
@@ -113,13 +113,15 @@ class KeptService:
     async def _reconcile(self) -> None:
         record = self.record.now
         self._adopt()
+        if record is not None:
+            await self.access.push(record)
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
             return
         if not self._is_hopeless():
             self.address.listen(record.access, self._adopted_listener)
             if self.address.port and not self.address.trouble:
-                self.record.keep_port(self.address.port)
+                await self.record.keep_port(self.address.port)
         for version in record.versions:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
             await kept.reconcile(version)
@@ -130,10 +132,9 @@ class KeptService:
         self.forgives = False
         if self._is_hopeless():
             self.address.stop()
-        await self.access.push(record)
         await self._tell(record)
-        await self._clean(record)
         await self.publish()
+        await self._clean(record)
 
     def _is_hopeless(self) -> bool:
         return bool(self.versions) and all(one.is_hopeless for one in self.versions.values())
@@ -154,7 +155,7 @@ class KeptService:
         for name in list(self.versions):
             self._drop(name)
         if record is not None:
-            await self.record.tell(("Unhealthy", fault(_STOPPED)), {})
+            await self.record.tell(("Unhealthy", fault(STOPPED)), {})
         elif not self.versions:
             if await asyncio.to_thread(self._files.is_held):  # by one that had said nothing yet
                 self._adopted_s = 0.0
@@ -181,7 +182,6 @@ class KeptService:
                 version = str(facts["version"])
                 kept = self.versions.setdefault(version, KeptVersion(self, version))
                 kept.adopt(name, facts)
-                self.access.forget_pushed()
 
     # Its address and its keys
 
@@ -213,9 +213,8 @@ class KeptService:
 
     async def _tell(self, record: Service) -> None:
         told = {one.name: self.versions[one.name].state(one) for one in record.versions}
-        known = {one.name: (one.state, one.error) for one in record.versions}
-        changed = {name: said for name, said in told.items() if said != known[name]}
-        await self.record.tell(_worst(list(told.values())), changed)
+        asked = [told[one.name] for one in with_requests(record.versions)]
+        await self.record.tell(_worst(asked), told)
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
@@ -259,7 +258,7 @@ class KeptService:
 
 
 def _worst(states: list[Told]) -> Told:
-    """Return the state of a service of whose versions these are."""
+    """Return the state of a service whose callers reach versions that are so."""
     order: tuple[State, ...] = ("Transitioning", "Unschedulable", "Unhealthy", "Failed", "Healthy")
     for state in order:
         for found, error in states:

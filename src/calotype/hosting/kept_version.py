@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype.hosting.kept_door import EVERYTHING
-from calotype.hosting.kept_replica import KeptReplica, Key, fault
+from calotype.hosting.kept_replica import KeptReplica, Key
+from calotype.hosting.observation import fault
 from calotype.hosting.replica_starts import ReplicaStarts
 from calotype.hosting.replica_watch import ReplicaWatch
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from calotype.workspace.services import Fault, State
+
+if TYPE_CHECKING:
+    from calotype.workspace.services import Version
+
+STOPPED: Final = "It was stopped. `calotype up` starts it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +83,23 @@ class Observation:
             },
             replicas=tuple(ReplicaObservation(**one) for one in document["replicas"]),
         )
+
+
+def fault(message: str, trace: str = "", **more: str) -> Fault:
+    """Return why something is not Healthy, as records keep it."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"message": message, "trace": trace, "at": at, **more}
+
+
+def while_stopped(state: State, error: Fault | None) -> tuple[State, Fault]:
+    """Return how a version is whose service was stopped when it was so: nobody works on it."""
+    has_failed = error is not None and "revision" in error
+    return ("Failed" if state == "Failed" else "Unhealthy"), (
+        error if error is not None and has_failed else fault(STOPPED)
+    )
+
+
+def with_requests(versions: Sequence[Version]) -> list[Version]:
+    """Return the versions that a service is judged by: those that callers reach by its address."""
+    shared = [one for one in versions if one.traffic_percent]
+    return shared or [one for one in versions if one.is_default] or list(versions)

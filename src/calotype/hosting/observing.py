@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from calotype.hosting import processes
 from calotype.hosting.kept_replica import KeptReplica
-from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.observation import (
+    Observation,
+    ReplicaObservation,
+    VersionObservation,
+    while_stopped,
+)
 from calotype.hosting.uris import uris_of
 
 if TYPE_CHECKING:
@@ -36,8 +41,13 @@ def observation_of(kept: KeptService, door: Uris) -> Observation | None:
 def _version(kept: KeptService, version: Version) -> VersionObservation:
     found = kept.versions.get(version.name)
     ready = [one for one in found.replicas if found.is_ready(one)] if found is not None else []
+    record = kept.record.now
+    is_stopped = not kept.is_wanted or (record is not None and record.desired == "stopped")
+    state, error = version.state, version.error
+    if is_stopped:
+        state, error = while_stopped(state, error)
     return VersionObservation(
-        version.state, version.error, version.wanted_revision, version.serving_revision,
+        state, error, version.wanted_revision, version.serving_revision,
         len(ready),
     )  # fmt: skip
 

@@ -15,6 +15,8 @@ import psutil
 from calotype.hosting.launching import REPLICA_MARK
 
 _POLL_S = 0.5
+_OF_WORKSPACE = {"calotype.hosting.standby", "calotype.hosting.keeper"}
+"""What a replica starts that is not its own: it brings back a keeper."""
 
 
 class Watch:
@@ -24,12 +26,16 @@ class Watch:
         pid: of a process that lives now.
         ended: called once, in the running event loop.
         process: the same one when it is our child, which must be waited for.
+
+    Attributes:
+        family: what it has started.
     """
 
     def __init__(
         self, pid: int, ended: Callable[[], None], process: subprocess.Popen[bytes] | None = None
     ) -> None:
         self._pid = pid
+        self.family = Family(pid)
         self._ended = ended
         self._process = process
         self._loop = asyncio.get_running_loop()
@@ -43,7 +49,8 @@ class Watch:
             self._loop.add_reader(self._descriptor, self._tell)
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now; what it has started is looked up before, as nobody can after."""
+        self.family.look()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._descriptor >= 0:
                 signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
@@ -125,8 +132,40 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def kill_remains(replica: str) -> list[int]:
-    """End what a replica that has ended has left behind, and return its process numbers."""
+class Family:
+    """What a process has started, as far as it was seen, whoever its parent is by now.
+
+    Args:
+        pid: of the process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._known: set[psutil.Process] = set()  # told apart from others with their numbers
+
+    def look(self) -> None:
+        """Take note of those that live."""
+        found = {one for one in self._known if one.is_running()}
+        for pid in tree(self._pid)[1:]:
+            with contextlib.suppress(psutil.Error):
+                found.add(psutil.Process(pid))
+        self._known = found
+
+    def kill(self) -> None:
+        """End all of them."""
+        for one in self._known:
+            with contextlib.suppress(psutil.Error):
+                if not _OF_WORKSPACE.intersection(one.cmdline()):
+                    one.kill()
+
+
+def kill_remains(replica: str, family: Family | None = None) -> list[int]:
+    """End what a replica that has ended has left behind, and return what bore its mark.
+
+    A mark tells of processes that nobody has seen; the family has those without one.
+    """
+    if family is not None:
+        family.kill()
     killed: list[int] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

@@ -42,8 +42,9 @@ class ReplicaStarts:
         service = self._service
         name = name or f"{service.name[:16]}-{secrets.token_hex(4)}"
         return KeptReplica(
-            name, self._version, key, service.layout, service.name, service.rounds.wake
-        )
+            name, self._version, key, service.layout, service.name, service.rounds.wake,
+            service.access.give,
+        )  # fmt: skip
 
     async def launch(self, one: KeptReplica) -> None:
         """Start the process of a replica; what keeps it from starting is told to it."""

@@ -10,9 +10,16 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype.hosting import locks, processes
-from calotype.hosting.kept_replica import fault, found_replicas
+from calotype.hosting.kept_replica import found_replicas
 from calotype.hosting.layout import Layout
-from calotype.hosting.observation import Observation, ReplicaObservation, VersionObservation
+from calotype.hosting.observation import (
+    Observation,
+    ReplicaObservation,
+    VersionObservation,
+    fault,
+    while_stopped,
+    with_requests,
+)
 from calotype.hosting.uris import FACT, Uris, door_uris, said_by_door, uris_of
 from calotype.workspace.machine import belongs_to, is_here
 
@@ -29,12 +36,15 @@ def observation_of(workspace: Workspace, record: Service) -> Observation:
         return _elsewhere(workspace, record)
     layout = Layout.of(workspace.place)
     living = found_replicas(layout, record.name)
-    versions = {one.name: _version(one, living) for one in record.versions}
-    is_served = bool(versions) and all(one.replicas for one in versions.values())
+    is_stopped = record.desired == "stopped" or workspace.fact("is_up") is False
+    versions = {one.name: _version(one, living, is_stopped) for one in record.versions}
+    asked = [versions[one.name] for one in with_requests(record.versions)]
+    is_served = bool(asked) and all(one.replicas for one in asked)
     uris = uris_of(record, record.access.port or 0, _door(workspace, layout))
     state: State = "Healthy" if is_served else "Unhealthy"
     if not is_served and record.state in ("Failed", "Unschedulable", "Transitioning"):
-        state = record.state
+        is_over = is_stopped and record.state == "Transitioning"
+        state = "Unhealthy" if is_over else record.state
     error = None if state == "Healthy" else record.error or fault("Nobody keeps it: calotype up.")
     replicas = tuple(_replica(facts) for facts in living.values())
     return Observation(state, error, uris.scoring, uris.swagger, versions, replicas)
@@ -85,17 +95,21 @@ def _far(state: State, *, is_away: bool) -> State:
     return "Unhealthy" if is_away and state in ("Healthy", "Transitioning") else state
 
 
-def _version(version: Version, living: dict[str, dict[str, Any]]) -> VersionObservation:
+def _version(
+    version: Version, living: dict[str, dict[str, Any]], is_stopped: bool
+) -> VersionObservation:
     ready = [
         facts
         for facts in living.values()
         if facts["version"] == version.name and facts["state"] == "ready"
     ]
-    state = version.state
-    if state == "Healthy" and not ready:
+    state, error = version.state, version.error
+    if is_stopped and not ready:
+        state, error = while_stopped(state, error)
+    elif state == "Healthy" and not ready:
         state = "Unhealthy"
     return VersionObservation(
-        state, version.error, version.wanted_revision, version.serving_revision, len(ready)
+        state, error, version.wanted_revision, version.serving_revision, len(ready)
     )
 
 

@@ -68,7 +68,8 @@ def _send(
     observed = keeper.look(workspace, name)
     if workspace.fact(IS_UP) is False:
         raise _not_serving(name, "one that was stopped", "`calotype up` starts it.")
-    if not observed.scoring_uri or observed.state in _HOPELESS:
+    serves = any(one.replicas for one in observed.versions.values())
+    if not observed.scoring_uri or (observed.state in _HOPELESS and not serves):
         reason = (observed.error or {}).get("message", "")
         raise errors.OperationFailed(
             "expected a service that takes requests",
