@@ -322,7 +322,9 @@ class TestRecords:
         assert [one.id for one in datasets.list()] == ["a:2", "a:1", "b:1"]
         assert [one.id for one in datasets.list(latest=True)] == ["a:2", "b:1"]
         assert [one.id for one in datasets.list(tags=[("k", "1")])] == ["a:1"]
-        changed = datasets.update(first, add_tags={"n": "3"}, remove_tags="k", description="x")
+        changed = datasets.update(
+            first, add_tags={"n": "3"}, remove_tags=("k", "n"), description="x"
+        )
         assert datasets.get("a", 1) == changed
         assert (changed.tags, changed.description) == ({"n": "3"}, "x")
         datasets.delete(datasets.get("a"))
