@@ -7,6 +7,7 @@ nothing at all, so that "", "NA" and a missing name stay three different things.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -36,8 +37,8 @@ def column_names(path: Path) -> tuple[str, ...]:
     import pyarrow.parquet as pq
 
     with _opening(path):
-        if path.suffix == ".parquet":
-            return tuple(pq.read_schema(path).names)
+        if path.suffix.lower() == ".parquet":
+            return tuple(pq.read_schema(native(path)).names)
         with _open_csv(path, types={}, columns=()) as reader:
             return tuple(reader.schema.names)
 
@@ -63,7 +64,7 @@ def read_batches(
             f"expected a column '{missing[0]}'", where=str(path), got=listed(names)
         )
     with _opening(path):
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             yield from _parquet_batches(path, columns=columns)
         else:
             with _open_csv(path, types=types, columns=columns) as reader:
@@ -74,7 +75,7 @@ def _parquet_batches(path: Path, *, columns: Sequence[str]) -> Iterator[RecordBa
     import pyarrow.parquet as pq
 
     # pre_buffer keeps all that was read until the file is closed: the whole file in the end.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(native(path), pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
 
 
@@ -82,7 +83,7 @@ def _open_csv(path: Path, *, types: Mapping[str, ArrowType], columns: Sequence[s
     from pyarrow import csv
 
     return csv.open_csv(
-        path,
+        native(path),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=types,
@@ -112,6 +113,17 @@ def _opening(path: Path) -> Generator[None]:
         raise errors.UnreadableFile(
             "expected a readable file", where=str(path), got=error.strerror or str(error)
         ) from error
+
+
+def native(path: Path) -> Any:
+    """Return what pyarrow opens, which takes names in UTF-8 only."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        import pyarrow as pa
+
+        return pa.OSFile(os.fsencode(path))
+    return path
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -27,11 +28,13 @@ from sklearn.preprocessing import OneHotEncoder
 from calotype import errors
 from calotype.hosting.batch import preparing
 from calotype.hosting.batch.jobs import BatchJobs
-from calotype.hosting.batch.mini_batches import mini_batches
+from calotype.hosting.batch.mini_batches import MiniBatch, mini_batches
 from calotype.hosting.batch.row_items import RowItems
+from calotype.hosting.batch.rows import table_of
 from calotype.hosting.batch.script_job import ScriptJob
 from calotype.hosting.batch.settings import BatchSettings
 from calotype.hosting.batch.worker_client import BatchScript
+from calotype.images.sources.source import printable
 from calotype.progress import SILENCE
 from calotype.serving.no_code.onnx_rows import OnnxRows
 from calotype.serving.no_code.sklearn_script import script_for
@@ -180,6 +183,40 @@ def test_a_resumed_job_goes_on_at_the_right_row(tmp_path: Path) -> None:
         left = [one for batch in mini_batches(items, size=3, start=2) for one in batch.entries]
         assert [json.loads(one.line)["n"] for one in left] == [6, 7, 8, 9]
         assert [(one.path, one.id) for one in left] == [("b.parquet", id) for id in range(1, 5)]
+
+
+def test_names_of_tables_may_be_large_and_no_utf_8(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "A.PARQUET", FRAME)
+    as_lines(tmp_path / "C.JSONL", FRAME)
+    as_csv(tmp_path / "B.CSV", FRAME)
+    with contextlib.suppress(OSError):  # not every system has such names
+        for name in ("A.PARQUET", "B.CSV"):
+            (tmp_path / name).rename(tmp_path / name.replace(".", "\udcff."))
+    first, *_ = names = sorted(path.name for path in tmp_path.iterdir())
+    with RowItems.opened(tmp_path, SILENCE) as items:
+        entries = [*items.entries(0)]
+        assert list(dict.fromkeys(one.path for one in entries)) == [*map(printable, names)]
+        assert pd.DataFrame(json.loads(one.line) for one in entries[:4]).equals(FRAME)
+        assert {one.line for one in entries[:4]} == {one.line for one in entries[4:8]}
+        matched, _ = items.matched(table_of([1] * 12), MiniBatch(0, tuple(entries)), entries)
+        assert matched.num_rows == 12
+    with RowItems.opened(tmp_path / first, SILENCE) as items:
+        assert len(items) == 4
+
+
+def test_where_a_row_came_from_stays_whatever_the_outputs_are_called(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("[1]\n[2]")
+    with RowItems.opened(tmp_path, SILENCE) as items:
+        entries = [*items.entries(0)]
+        results = table_of([{"row": 7, "path": "x", "p": 0.5}, {"row": 8, "path": "y", "p": 0.7}])
+        matched, _ = items.matched(results, MiniBatch(0, tuple(entries)), entries)
+    assert matched.to_pydict() == {
+        "path": ["a.jsonl", "a.jsonl"],
+        "row": [0, 1],
+        "output_row": [7, 8],
+        "output_path": ["x", "y"],
+        "p": [0.5, 0.7],
+    }
 
 
 def test_what_has_no_rows_and_no_such_column_is_refused(tmp_path: Path) -> None:

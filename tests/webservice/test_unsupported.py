@@ -190,7 +190,9 @@ OTHERS: dict[str, Way] = {
     "mount_point": lambda at: at.dataset.mount("/mnt").__enter__(),
     "upload_directory": lambda _: cast(Any, Dataset.File).upload_directory("a"),
     "partition_keys": lambda at: cast(Any, at.dataset).partition_keys,
-    "ignore_not_found": lambda at: cast(Any, at.dataset).download(ignore_not_found=True),
+    "ignore_not_found": lambda at: cast(Any, at.dataset).download(
+        at.folder / "out", ignore_not_found=True
+    ),
     "Workspace.tags": lambda at: at.ws.tags,
     "useDocker": lambda at: at.environment.build_local(at.ws, useDocker=True),
     "pushImageToWorkspaceAcr": lambda at: at.environment.build_local(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -162,11 +164,15 @@ def test_files_of_a_dataset_that_changed_are_seen(workspace: Workspace, tmp_path
     assert (where, "nothing there" in problem) == ("dataset 'noted:1'", True)
 
 
-def test_a_key_file_that_others_may_read_is_seen(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.place.key_file.chmod(0o644)
+@pytest.mark.parametrize(
+    ("name", "mode"), [("", "700"), ("workspace.key", "600"), ("workspace.db", "600")]
+)
+def test_what_others_may_read_is_seen(workspace: Workspace, name: str, mode: str) -> None:
+    path = workspace.place.root / name
+    path.chmod(0o755)
     (finding,) = check(workspace)
-    assert finding.where == str(workspace.place.key_file)
-    assert finding.action.startswith("chmod 600")
+    assert finding.where == str(path)
+    assert finding.action.startswith(f"chmod {mode} ")
 
 
 def test_another_key_file_is_seen(workspace: Workspace, tmp_path: Path) -> None:
@@ -188,9 +194,9 @@ def test_folders_of_services_that_are_gone_go_unless_they_run(workspace: Workspa
     assert sorted(path.name for path in services.iterdir()) == ["kept", "runs"]
 
 
-def environment(folder: Path) -> Path:
+def environment(folder: Path, document: dict[str, Any] | None = None) -> Path:
     """Lay out a virtual environment, long ago; return its Python."""
-    made = write(folder / environment_folders.MADE, "{}")
+    made = write(folder / environment_folders.MADE, json.dumps(document or {}))
     (folder / "bin").mkdir()
     (folder / "bin/python").symlink_to(sys.executable)
     make_old(made)
@@ -199,9 +205,9 @@ def environment(folder: Path) -> Path:
 
 def test_environments_that_nothing_uses_go(workspace: Workspace) -> None:
     place = workspace.place.root / "environments"
-    definition = EnvironmentDefinition("mine", pip_requirements=("scipy",))
+    definition = EnvironmentDefinition("mine", pip_requirements=("scipy", "pandas"))
     workspace.environments.register(definition)
-    environment(environment_folders.folder_of(workspace, definition))
+    environment(place / "made-by-another-python", definition.to_document())
     made = service(workspace, "flowers")
     (version,) = made.versions
     inference = Inference(environment={"interpreter": str(environment(place / "deployed"))})
@@ -210,9 +216,12 @@ def test_environments_that_nothing_uses_go(workspace: Workspace) -> None:
     workspace.services.add(dataclasses.replace(made, versions=(version,)))
     for name in ("unused", "given", "locked"):
         environment(place / name)
-    make_old(write(place / ".gone-half/bin/x", "").parent.parent)
+    for name in ("half", "unused", "running"):
+        make_old(write(place / f".gone-{name}/bin/x", "").parent.parent)
+    (place / "link").symlink_to(environment(workspace.place.root / "elsewhere").parents[1])
+    (place / ".gone-link").symlink_to("../elsewhere")
     assert environment_folders.is_made(place / "given")  # a deployment is about to name it
-    kept = {environment_folders.folder_of(workspace, definition).name, "deployed", "given"}
+    kept = {"made-by-another-python", "deployed", "given", "link"}
     running = subprocess.Popen(
         [environment(place / "running"), "-c", "input()"], stdin=subprocess.PIPE
     )
@@ -226,6 +235,7 @@ def test_environments_that_nothing_uses_go(workspace: Workspace) -> None:
         running.stdin.close()
     assert collect(workspace).environments == 2
     assert {path.name for path in place.iterdir() if path.is_dir()} == kept
+    assert (workspace.place.root / "elsewhere" / environment_folders.MADE).exists()
 
 
 def test_rows_that_belong_to_none_are_seen(workspace: Workspace) -> None:

@@ -259,6 +259,16 @@ class TestSources:
             made.download(tmp_path / "out")
         assert names(tmp_path / "out") == []
 
+    def test_a_pattern_takes_no_workspace(
+        self, workspace: Workspace, photos: Path, tmp_path: Path
+    ) -> None:
+        Workspace.create("inside", photos).close()
+        (photos / ".hidden").mkdir()
+        (photos / ".hidden/1.txt").write_text("1")
+        made = workspace.datasets.register("d", f"{photos}/.*/*", copy=True)
+        made.download(tmp_path / "out")
+        assert names(tmp_path / "out") == [".hidden/1.txt"]
+
     def test_a_table(self, workspace: Workspace, tmp_path: Path) -> None:
         (tmp_path / "x.csv").write_text("1,2")
         made = workspace.datasets.register("d", tmp_path / "x.csv", copy=True)
@@ -312,7 +322,7 @@ class TestRecords:
         assert [one.id for one in datasets.list()] == ["a:2", "a:1", "b:1"]
         assert [one.id for one in datasets.list(latest=True)] == ["a:2", "b:1"]
         assert [one.id for one in datasets.list(tags=[("k", "1")])] == ["a:1"]
-        changed = datasets.update(first, add_tags={"n": "3"}, remove_tags=["k"], description="x")
+        changed = datasets.update(first, add_tags={"n": "3"}, remove_tags="k", description="x")
         assert datasets.get("a", 1) == changed
         assert (changed.tags, changed.description) == ({"n": "3"}, "x")
         datasets.delete(datasets.get("a"))

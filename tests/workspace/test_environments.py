@@ -67,10 +67,13 @@ def stored(workspace: Workspace) -> str:
 def test_rows_of_earlier_builds_are_read(workspace: Workspace) -> None:
     workspace.environments.register(SECRET)
     with workspace.database.writing() as connection:
-        said = {"definition": SECRET.whole_document()}
+        said = {"definition": SECRET.whole_document()}  # in clear
         connection.execute(sqlalchemy.update(tables.environments).values(**said))
     assert workspace.environments.get("e").environment_variables == SECRET.environment_variables
+    assert "sesame" in stored(workspace)
     assert workspace.environments.register(SECRET).version == 1
+    assert "sesame" not in stored(workspace)
+    assert workspace.environments.get("e").environment_variables == SECRET.environment_variables
 
 
 def test_without_the_key_file_names_are_seen_and_values_stay_shut(workspace: Workspace) -> None:
@@ -88,6 +91,13 @@ def test_a_workspace_seals_what_another_has_sealed_with_its_own_key(
     with closing(Workspace.create("other", tmp_path / "other")) as other:
         other.environments.register(workspace.environments.register(SECRET))
         assert other.environments.get("e").environment_variables == SECRET.environment_variables
+
+
+def test_what_stands_for_a_value_is_none(workspace: Workspace) -> None:
+    shown = workspace.environments.register(SECRET).to_document()
+    with pytest.raises(errors.UnparsableValue, match="variable 'PASSWORD'"):
+        workspace.environments.register(EnvironmentDefinition.of_document(shown))
+    assert workspace.environments.get("e").version == 1
 
 
 @pytest.mark.parametrize("name", ["", "a=b", "A B", "1A", "A\nB"])

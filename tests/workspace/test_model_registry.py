@@ -273,9 +273,14 @@ class TestList:
 class TestUpdate:
     def test_tags_change_and_properties_stay(self, workspace: Workspace, file: Path) -> None:
         models = workspace.models
-        model = models.register(file, "m", tags={"a": "1"}, properties={"p": "1"})
+        tags = {"a": "1", "b": "1", "c": "1"}
+        model = models.register(file, "m", tags=tags, properties={"p": "1"})
         changed = models.update(
-            model, add_tags={"b": "2"}, remove_tags=["a"], properties={"q": "2"}, description="d"
+            model,
+            add_tags={"b": "2"},  # what is removed as well
+            remove_tags=iter(["c", "b", "a"]),
+            properties={"q": "2"},
+            description="d",
         )
         assert changed == models.get("m")
         assert (changed.tags, changed.properties) == ({"b": "2"}, {"p": "1", "q": "2"})

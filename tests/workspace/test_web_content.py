@@ -15,6 +15,7 @@ import pytest
 
 from calotype import errors
 from calotype.images.image_directory import ImageDirectory
+from calotype.workspace import content_names
 from calotype.workspace.web_content import FetchLimits, fetch
 from calotype.workspace.workspace import Workspace
 
@@ -165,6 +166,9 @@ def test_the_file_is_called_as_in_the_url(site: Site, tmp_path: Path, path: str,
         ("/to//cdn/pics.zip", "", "pics.zip"),
         ("/to//cdn/3f9a", "", "3f9a.zip"),
         ("/weights.npz", "", "weights.npz"),
+        ("/get", "filename=weights.PT", "weights.PT"),
+        ("/download.php?id=3", "", "download.php.zip"),
+        ("/get", "filename=photos.v2", "photos.v2.zip"),
     ],
 )
 def test_an_archive_is_known_whatever_its_address(
@@ -174,6 +178,11 @@ def test_an_archive_is_known_whatever_its_address(
     site.content[place] = archive
     site.names[place] = said
     assert fetch(site.url(path), tmp_path) == tmp_path / name
+
+
+def test_a_name_that_is_no_text_becomes_one(tmp_path: Path) -> None:
+    (tmp_path / "content").write_bytes(b"1,2")
+    assert content_names.choose(tmp_path / "content", None, "http://a/b\udcff.csv") == "b?.csv"
 
 
 def test_an_archive_without_a_suffix_is_checked(

@@ -308,6 +308,7 @@ def test_a_workspace_on_a_server_is_shared(
     assert "geheim" not in str(caught.value)
     there = open_workspace(url)
     assert there.place.root != made.place.root
+    assert stat.S_IMODE(there.place.root.stat().st_mode) == 0o700
     assert (there.name, there.place.artifacts) == ("flowers", store)
     run = there.runs.add(Run("test", "x", "Queued"))
     assert made.runs.get(run.id) == run
@@ -355,6 +356,10 @@ def test_other_databases_are_refused(tmp_path: Path, url: str) -> None:
     [
         ("s3://id:sesame@bucket/flowers", "s3://bucket/flowers"),
         ("s3://id:ses/ame+7/==@bucket/flowers", "s3://bucket/flowers"),
+        ("s3://id:123/ses@bucket/flowers", "s3://bucket/flowers"),
+        ("gs://a.b:123/ses@bucket/flowers", "gs://bucket/flowers"),
+        ("sftp://id:123/ses@bucket/flowers", "sftp://bucket/flowers"),
+        ("s3://id:sesame@[bucket/flowers", "s3://[bucket/flowers"),
         ("s3://bucket/flowers?AWS_SECRET_ACCESS_KEY=sesame", "s3://bucket/flowers"),
         ("https://bucket.host/flowers?X-Amz-Signature=sesame", "https://bucket.host/flowers"),
         ("simplecache::sftp://me:sesame@host:22/flowers", "simplecache::sftp://host:22/flowers"),
@@ -375,6 +380,7 @@ def test_secrets_of_a_store_are_not_written_to_a_file(tmp_path: Path, url: str, 
     [
         "memory://flowers",
         "sftp://me@host:2222/of@2024/a:b",
+        "sftp://host.example:2222/of@2024",
         "abfs://container@account.dfs.core.windows.net/x",
         "s3://bucket/a?versionId=7",
     ],
@@ -382,6 +388,13 @@ def test_secrets_of_a_store_are_not_written_to_a_file(tmp_path: Path, url: str, 
 def test_a_store_whose_url_has_no_secret_is_taken(url: str) -> None:
     store_url.refuse_secrets(url)
     assert store_url.shown(url) == url.partition("?")[0]
+
+
+@pytest.mark.parametrize("url", ["s3://[bucket/x", "file://[bucket/x"])
+def test_a_store_whose_url_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(errors.UnparsableValue, match="a folder or a URL"):
+        Workspace.create("flowers", tmp_path, artifacts=url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_url_of_something_else_is_no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:

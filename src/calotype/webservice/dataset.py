@@ -208,7 +208,7 @@ class Dataset(AbsentMethods):
         return [str(target / path) for path in written]
 
     def mount(self, mount_point: str | None = None) -> MountedDataset:
-        """Give a folder with its files, which must not be written to."""
+        """Give a folder with its files, which must not be written to; it stays until `stop`."""
         unsupported.ignore_given(mount_point=mount_point)
         return MountedDataset(self._found())
 
@@ -241,8 +241,7 @@ class Dataset(AbsentMethods):
         found = self._found()
         if found.chosen is None and found.source.form in ("file", "archive"):
             return found.source.path
-        self._mounted = self.mount()  # it goes with this object
-        return Path(self._mounted.mount_point)
+        return Path(self.mount().mount_point)
 
     def preview(self, out: str | Path) -> Path:
         """Write a page that shows what is in it."""

@@ -10,12 +10,13 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from calotype import errors
 from calotype.progress import SILENCE
 from calotype.webservice.exceptions import UserErrorException, told_as
 from calotype.workspace.dataset_sources import LocalSource, gather
+from calotype.workspace.location import FOLDER
 from calotype.workspace.web_content import fetch
 
 
@@ -41,8 +42,9 @@ class DatasetFiles:
 
     @property
     def is_whole_folder(self) -> bool:
-        """Whether there is a folder of just these."""
-        return self.chosen is None and self.source.form == "folder"
+        """Whether there is a folder of just these: a workspace in it is no part of them."""
+        is_folder = self.chosen is None and self.source.form == "folder"
+        return is_folder and next(self.source.path.rglob(FOLDER), None) is None
 
     def names(self) -> tuple[str, ...]:
         """Return their names below their folder."""
@@ -91,6 +93,8 @@ class OwnFolder:
 class MountedDataset:
     """Where the files of a dataset are: their own folder, or one of links to them.
 
+    Links stay until `stop`, or the end of the program: who has the path may have nothing else.
+
     Attributes:
         mount_point: the folder, which must not be written to.
     """
@@ -98,6 +102,7 @@ class MountedDataset:
     def __init__(self, files: DatasetFiles) -> None:
         self._files = files
         self._own: OwnFolder | None = None
+        self._is_whole_folder = files.is_whole_folder
         self.mount_point = str(files.source.path)
         self.start()
 
@@ -110,13 +115,18 @@ class MountedDataset:
 
     def start(self) -> None:
         """Show the files; they are there at first, and after `stop` again."""
-        if self._files.is_whole_folder or (self._own is not None and self._own.remove.alive):
+        if self._is_whole_folder or (self._own is not None and self._own.remove.alive):
             return
         self._own = OwnFolder()
         self.mount_point = str(self._own.path)
         self._files.gather(self._own.path, as_links=True)
+        _MOUNTED.add(self)
 
     def stop(self) -> None:
         """Remove the links; the files stay where they are."""
+        _MOUNTED.discard(self)
         if self._own is not None:
             self._own.remove()
+
+
+_MOUNTED: Final[set[MountedDataset]] = set()

@@ -70,10 +70,11 @@ def _database(workspace: Workspace) -> Iterator[Finding]:
 
 def _secrets(workspace: Workspace) -> Generator[Finding]:
     place = workspace.place
-    configuration = place.root / CONFIGURATION
-    for path in (place.key_file, configuration):
+    own = (place.root, place.key_file, place.root / CONFIGURATION, place.root / "workspace.db")
+    for path in own:
         if path.exists() and os.name == "posix" and path.stat().st_mode & 0o077:
-            yield Finding(str(path), "Others than its owner may use it.", f"chmod 600 '{path}'")
+            mode = "700" if path.is_dir() else "600"
+            yield Finding(str(path), "Others than its owner may use it.", f"chmod {mode} '{path}'")
     try:
         assert workspace.management_key
     except errors.CalotypeError as error:

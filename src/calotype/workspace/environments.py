@@ -15,6 +15,7 @@ from calotype import errors
 from calotype.workspace import tables
 from calotype.workspace.naming import Reference, check_name, next_version, not_found
 from calotype.workspace.sealed_variables import (
+    VARIABLES,
     SealedVariables,
     check_variables,
     masked,
@@ -135,6 +136,8 @@ class EnvironmentRegistry:
             latest = _row(connection, Reference(definition.name))
             if latest is not None and self._document(latest) == plain:
                 version = latest["version"]
+                if VARIABLES in latest["definition"]:  # in clear, by an earlier build
+                    _change(connection, definition.name, version, definition=kept)
                 if definition.tags:
                     tags = {**latest["tags"], **definition.tags}
                     _change(connection, definition.name, version, tags=tags)

@@ -91,6 +91,8 @@ def of_file(path: Path) -> Iterator[ListedFile]:
 def of_pattern(base: Path, pattern: str) -> Iterator[ListedFile]:
     """Yield the files below `base` that a pattern names, sorted; `**` stands for any folders.
 
+    As in `of_folder`, workspaces are no part of it.
+
     Raises:
         UnparsableValue: the pattern leads out of `base`.
         UnreadableFile: a file may not be read.
@@ -105,7 +107,7 @@ def of_pattern(base: Path, pattern: str) -> Iterator[ListedFile]:
     found = glob.glob(pattern, root_dir=base, recursive=True)
     for name in sorted({os.path.normpath(one) for one in found}):
         path = os.path.join(base, name)
-        if os.path.isfile(path):
+        if FOLDER not in name.split(os.sep) and os.path.isfile(path):
             yield _listed(path, name.replace(os.sep, "/"))
 
 

@@ -175,6 +175,30 @@ def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, s
     return made
 
 
+def changed_tags(
+    old: Mapping[str, str],
+    *,
+    tags: Mapping[str, Any] | None,
+    add: Mapping[str, Any] | None,
+    remove: Iterable[str],
+) -> dict[str, str]:
+    """Return tags after a change: what is both removed and added has its new value.
+
+    Args:
+        old: what there is.
+        tags: take the place of all of them.
+        add: are added, or change those of the same keys.
+        remove: keys of those that go; one key may be a text alone.
+
+    Raises:
+        UnparsableValue: they are no mapping, or a key is empty.
+    """
+    gone = {remove} if isinstance(remove, str) else set(remove)
+    kept = checked_texts(old if tags is None else tags, what="tags")
+    left = {key: value for key, value in kept.items() if key not in gone}
+    return {**left, **checked_texts(add, what="tags")}
+
+
 def _pair(given: Any) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)

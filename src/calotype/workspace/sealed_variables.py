@@ -74,7 +74,8 @@ def check_variables(variables: Mapping[str, str]) -> None:
     """Refuse what no process could be started with.
 
     Raises:
-        UnparsableValue: it is no name of a variable, or its value has a NUL character.
+        UnparsableValue: it is no name of a variable, or its value has a NUL character, or is
+            what stands for a value that is not shown.
     """
     for name in variables:
         if not _NAME_RULE.fullmatch(name):
@@ -89,6 +90,13 @@ def check_variables(variables: Mapping[str, str]) -> None:
                 "expected a value without NUL characters",
                 where=f"environment variable '{name}'",
                 got="one with some",
+            )
+        if value == MASK:  # of a document that was shown: the script would get the asterisks
+            raise errors.UnparsableValue(
+                "expected its value",
+                where=f"environment variable '{name}'",
+                got=f"{MASK}, which stands for a value that is not shown",
+                action="Write the value itself, or name the registered environment.",
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from calotype import errors
 
@@ -21,12 +21,13 @@ _SECRET_NAMES: Final = (
     "token",
 )
 _CHAIN: Final = "::"  # simplecache::s3://bucket
+_OF_BUCKETS: Final = ("s3", "s3a", "gs", "gcs")  # whose URLs have no host, and so no port
 
 
 def local_folder(url: str) -> Path | None:
     """Return the folder that a `file:` URL or a path means; None for another store."""
     if url.startswith("file:"):
-        return Path(unquote(urlsplit(url).path))
+        return Path(unquote(_split(url).path))
     return None if "://" in url else Path(url)
 
 
@@ -47,6 +48,7 @@ def refuse_secrets(url: str) -> None:
 
     Raises:
         NotSupported: the URL has a password, or a secret among its parameters.
+        UnparsableValue: it is none.
     """
     if local_folder(url) is not None:
         return
@@ -63,11 +65,10 @@ def refuse_secrets(url: str) -> None:
 
 def _secret(link: str) -> str:
     """Return what is secret in one link of a chain, in words; empty when nothing is."""
-    parts = urlsplit(link)
     user, _, _ = _account(link).rpartition("@")
     if user.partition(":")[2]:
         return "a password"
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+    for name, _ in parse_qsl(_split(link).query, keep_blank_values=True):
         if any(word in name.lower() for word in _SECRET_NAMES):
             return f"the parameter '{name}'"
     return ""
@@ -81,13 +82,23 @@ def _without_secrets(link: str) -> str:
     return f"{scheme}{mark}{rest.partition('?')[0].partition('#')[0]}"
 
 
+def _split(link: str) -> SplitResult:
+    try:
+        return urlsplit(link)
+    except ValueError:  # its message may say all of the URL
+        raise errors.UnparsableValue(
+            "expected a folder or a URL", where="artifacts", got=f"'{_without_secrets(link)}'"
+        ) from None
+
+
 def _account(link: str) -> str:
     """Return `user:password@host`. A password may have slashes: those of AWS often do."""
-    rest = link.partition("://")[2]
+    scheme, _, rest = link.partition("://")
     first = rest.partition("/")[0]
     if "@" in first:
         return first
-    _, colon, port = first.partition(":")
-    if colon and not port.isdigit() and "@" in rest:
+    host, colon, port = first.partition(":")
+    is_port = port.isdigit() and "." in host and scheme not in _OF_BUCKETS
+    if colon and not is_port and "@" in rest:
         return rest.rpartition("@")[0] + "@"
     return first

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 
 from calotype import errors
-from calotype.tables import ArrowType, column_names, read_batches
+from calotype.images.sources.source import printable
+from calotype.tables import ArrowType, column_names, native, read_batches
 
 LINES_SUFFIXES: Final = (".jsonl", ".ndjson")
 SUFFIXES: Final = (".csv", ".parquet", *LINES_SUFFIXES)
@@ -50,13 +51,13 @@ def row_files(source: Path) -> list[RowFile]:
         found = sorted(
             path
             for path in source.rglob("*")
-            if path.suffix in SUFFIXES
+            if path.suffix.lower() in SUFFIXES
             and path.is_file()
             and not any(part.startswith(".") for part in path.relative_to(source).parts)
         )
         if found:
             return [_row_file(path, path.relative_to(source).as_posix()) for path in found]
-    elif source.suffix in SUFFIXES and source.is_file():
+    elif source.suffix.lower() in SUFFIXES and source.is_file():
         return [_row_file(source, source.name)]
     raise errors.InvalidDataset(
         f"expected rows: a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file, or a folder of them",
@@ -67,7 +68,8 @@ def row_files(source: Path) -> list[RowFile]:
 
 
 def _row_file(path: Path, name: str) -> RowFile:
-    is_lines = path.suffix in LINES_SUFFIXES
+    name = printable(name)
+    is_lines = path.suffix.lower() in LINES_SUFFIXES
     return _LinesFile(path, name) if is_lines else _TableFile(path, name)
 
 
@@ -80,11 +82,11 @@ class _TableFile:
         self._types: dict[str, ArrowType] = {}
 
     def count(self, columns: Sequence[str]) -> int:
-        if self.path.suffix == ".parquet":
+        if self.path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 
             self._columns(columns)
-            return pq.read_metadata(self.path).num_rows
+            return pq.read_metadata(native(self.path)).num_rows
         return self._settled_csv(self._columns(columns))
 
     def lines(self, columns: Sequence[str], *, start: int) -> Iterator[bytes]:

@@ -94,13 +94,20 @@ class RowItems:
     def matched(
         self, results: ArrowTable, batch: MiniBatch, entries: list[RowEntry]
     ) -> tuple[ArrowTable, list[dict[str, Any]]]:
-        """Say which row each result is of, and return the rows that the model has refused."""
+        """Say which row each result is of, and return the rows that the model has refused.
+
+        An output that is called like what says so becomes `output_path` or `output_row`.
+        """
         assert results.num_rows == len(entries), batch.number
         places = {
             PATH: pa.array([entry.path for entry in entries], pa.string()),
             ROW: pa.array([entry.id for entry in entries], pa.int64()),
         }
-        given = {name: results.column(name) for name in results.column_names if name != ROW_ERROR}
+        given = {
+            f"output_{name}" if name in places else name: results.column(name)
+            for name in results.column_names
+            if name != ROW_ERROR
+        }
         table = pa.table(places | given)
         if ROW_ERROR not in results.column_names:
             return table, []

@@ -87,7 +87,8 @@ class Management(VersionManagement):
             EmptyInput: nothing is to be changed.
             CalotypeError: the change cannot be made; nothing has changed then.
         """
-        said = Labels(tags, add_tags, tuple(remove_tags), properties, description)
+        gone = (remove_tags,) if isinstance(remove_tags, str) else tuple(remove_tags)
+        said = Labels(tags, add_tags, gone, properties, description)
         is_about_more = any(one is not None for one in (models, inference, runtime, access))
         if not is_about_more and said == Labels():
             raise errors.EmptyInput(
