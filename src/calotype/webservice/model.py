@@ -245,8 +245,7 @@ class Model(ModelFacts, ModelDeployment):
         Raises:
             WebserviceException: a property is there with another value.
         """
-        gone = [remove_tags] if isinstance(remove_tags, str) else remove_tags or ()
-        self._change(add_tags=add_tags, remove_tags=gone, properties=add_properties)
+        self._change(add_tags=add_tags, remove_tags=remove_tags or (), properties=add_properties)
 
     def add_tags(self, tags: dict[str, str]) -> None:
         """Add tags, or change those of the same names."""
@@ -254,7 +253,7 @@ class Model(ModelFacts, ModelDeployment):
 
     def remove_tags(self, tags: Iterable[str]) -> None:
         """Remove the tags of these names."""
-        self._change(remove_tags=[tags] if isinstance(tags, str) else tags)
+        self._change(remove_tags=tags)
 
     def add_properties(self, properties: dict[str, str]) -> None:
         """Add properties.

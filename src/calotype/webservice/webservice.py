@@ -243,7 +243,7 @@ class Webservice(ServiceSettings, OlderWays):
 
     def remove_tags(self, tags: Iterable[str]) -> None:
         """Remove the tags of these names."""
-        self._change(remove_tags=[tags] if isinstance(tags, str) else tags)
+        self._change(remove_tags=tags)
 
     def add_properties(self, properties: Mapping[str, str]) -> None:
         """Add properties.

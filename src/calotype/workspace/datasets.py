@@ -24,6 +24,7 @@ from calotype.workspace.dataset_sources import LocalSource, gather
 from calotype.workspace.naming import (
     Filters,
     Reference,
+    changed_tags,
     check_name,
     checked_texts,
     matches,
@@ -176,18 +177,15 @@ class DatasetRegistry:
             dataset: which.
             tags: take the place of all tags.
             add_tags: are added, or change those of the same keys.
-            remove_tags: keys of those that go.
+            remove_tags: keys of those that go, before others are added.
             description: takes the place of the old one.
 
         Raises:
             NotFound: it was deleted meanwhile.
         """
-        gone = set(remove_tags)
         with self._database.writing() as connection:
             there = self._get(connection, Reference(dataset.name, dataset.version))
-            kept = checked_texts(there.tags if tags is None else tags, what="tags")
-            kept |= checked_texts(add_tags, what="tags")
-            kept = {key: value for key, value in kept.items() if key not in gone}
+            kept = changed_tags(there.tags, tags=tags, add=add_tags, remove=remove_tags)
             return _changed(connection, there, kept, description)
 
     def delete(self, dataset: RegisteredDataset) -> None:

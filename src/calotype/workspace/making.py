@@ -46,10 +46,7 @@ def make(name: str, place: Location) -> bool:
     _refuse_other_urls(place)
     _refuse_password(place.database)
     store_url.refuse_secrets(place.artifacts)
-    try:
-        place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.write_error(error, where=str(place.root)) from error
+    _make_folder(place)
     with waiting(place.root / "making.lock"):
         if place.is_made:
             return False
@@ -97,8 +94,16 @@ def join(url: str, folder: Path) -> Location:
             got="artifacts in a folder of the machine where it was made",
             action="Use it there, or make one with --artifacts.",
         )
+    _make_folder(place)
     _write_configuration(place)
     return place
+
+
+def _make_folder(place: Location) -> None:
+    try:
+        place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.write_error(error, where=str(place.root)) from error
 
 
 def _put_facts(connection: Connection, name: str, place: Location) -> None:

@@ -22,6 +22,7 @@ from calotype.workspace.model_kinds import check_framework, recognise
 from calotype.workspace.naming import (
     Filters,
     Reference,
+    changed_tags,
     check_name,
     checked_texts,
     matches,
@@ -253,7 +254,7 @@ class ModelRegistry:
             model: which.
             tags: take the place of all tags.
             add_tags: are added, or change those of the same keys.
-            remove_tags: keys of those that go.
+            remove_tags: keys of those that go, before others are added.
             properties: are added; a property that is there cannot be changed.
             description: takes the place of the old one.
             details: are added, or change those of the same keys.
@@ -264,11 +265,9 @@ class ModelRegistry:
         """
         with self._database.writing() as connection:
             now_there = model_rows.get(connection, Reference(model.name, model.version))
-            kept = checked_texts(now_there.tags if tags is None else tags, what="tags")
-            kept |= checked_texts(add_tags, what="tags")
             more = checked_texts(properties, what="properties")
             values: dict[str, Any] = {
-                "tags": {key: kept[key] for key in kept if key not in set(remove_tags)},
+                "tags": changed_tags(now_there.tags, tags=tags, add=add_tags, remove=remove_tags),
                 "properties": now_there.with_properties(more),
                 "description": now_there.description if description is None else description,
                 "details": {**now_there.details, **(details or {})},

@@ -175,6 +175,38 @@ def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, s
     return made
 
 
+def tag_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Return names of tags; a text is one of them."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def changed_tags(
+    old: Mapping[str, str],
+    *,
+    tags: Mapping[str, Any] | None = None,
+    add: Mapping[str, Any] | None = None,
+    remove: Iterable[str] = (),
+) -> dict[str, str]:
+    """Return tags as they become; some go before others are added.
+
+    >>> changed_tags({"a": "1", "b": "2"}, add={"a": 3}, remove=["a", "b"])
+    {'a': '3'}
+
+    Args:
+        old: those that are there.
+        tags: take their place.
+        add: are added, or change those of the same names.
+        remove: names of those that go.
+
+    Raises:
+        UnparsableValue: some are none.
+    """
+    gone = set(tag_names(remove))
+    kept = old if tags is None else checked_texts(tags, what="tags")
+    left = {name: value for name, value in kept.items() if name not in gone}
+    return left | checked_texts(add, what="tags")
+
+
 def _pair(given: Any) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)

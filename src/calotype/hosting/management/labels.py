@@ -9,7 +9,7 @@ from typing import Any
 from calotype import errors
 from calotype.hosting.management.checking import check_name
 from calotype.hosting.management.keeper import require_kept_here
-from calotype.workspace.naming import checked_texts
+from calotype.workspace.naming import changed_tags, checked_texts
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
@@ -32,6 +32,15 @@ class Labels:
     properties: Mapping[str, Any] | None = None
     description: str | None = None
 
+    def check(self, service: Service) -> None:
+        """Refuse what cannot be said about a service, before anything is done.
+
+        Raises:
+            UnparsableValue: tags or properties are none.
+            NotSupported: a property would be changed (2006).
+        """
+        self.changed(service)
+
     def changed(self, service: Service) -> dict[str, Any]:
         """Return the columns of a service that become different.
 
@@ -39,11 +48,10 @@ class Labels:
             UnparsableValue: tags or properties are none.
             NotSupported: a property would be changed (2006).
         """
-        gone = set(self.remove_tags)
-        kept = service.tags if self.tags is None else checked_texts(self.tags, what="tags")
-        left = {name: value for name, value in kept.items() if name not in gone}
         values: dict[str, Any] = {
-            "tags": {**left, **checked_texts(self.add_tags, what="tags")},
+            "tags": changed_tags(
+                service.tags, tags=self.tags, add=self.add_tags, remove=self.remove_tags
+            ),
             "properties": _added(service, checked_texts(self.properties, what="properties")),
         }
         if self.description is not None:
