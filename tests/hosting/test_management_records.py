@@ -357,9 +357,9 @@ def test_one_change_at_a_time(workspace: Workspace, batch: Callable[..., Service
         "nightly", runtime={"workers": 2}, add_tags={"a": 1}, remove_tags=names
     )
     assert updated.tags == {"a": "1"}
-    updated = Management(workspace).update("nightly", add_tags={"ab": 2}, remove_tags="ab")
-    assert updated.tags == {"a": "1", "ab": "2"}
-    assert Management(workspace).update("nightly", remove_tags="ab").tags == {"a": "1"}
+    updated = Management(workspace).update("nightly", add_tags={"aa": 1, "b": 1}, remove_tags="aa")
+    assert updated.tags == {"a": "1", "aa": "1", "b": "1"}  # what goes, goes first
+    assert Management(workspace).update("nightly", remove_tags="aa").tags == {"a": "1", "b": "1"}
 
 
 @pytest.mark.parametrize(
