@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,10 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from hosted import Hosted, hosting
+from hosted import Hosted, hosting, is_listening
 
 from calotype import errors
 from calotype.hosting import keeping, locks
+from calotype.hosting.door_process import DoorProcess
 from calotype.hosting.management import calling, waiting
 from calotype.serving.server import listen
 
@@ -79,6 +81,26 @@ def test_another_address_of_the_same_port(shared: Hosted) -> None:
     assert run(shared) == 200
     keeping.up(shared.workspace, host="127.0.0.1")
     assert run(shared) == 200
+
+
+def test_between_two_doors_callers_wait_at_the_old_address_when_the_new_one_is_refused(
+    shared: Hosted,
+) -> None:
+    door = DoorProcess(shared.folder, shared.layout, ended=lambda: None)
+    with contextlib.closing(listen("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    door.listen({"host": "127.0.0.1", "port": port})
+    try:
+        with listen("127.0.0.2", port), listen("127.0.0.1", 0) as foreign:
+            for taken in (("0.0.0.0", port), ("127.0.0.1", foreign.getsockname()[1])):  # noqa: S104
+                with pytest.raises(errors.CannotListen):
+                    door.listen({"host": taken[0], "port": taken[1]})
+                assert door.port == port
+                assert is_listening(port)
+        door.listen({"host": "0.0.0.0", "port": port})  # noqa: S104 - for a moment
+        assert door.port == port
+    finally:
+        door.let_go()
 
 
 def test_a_certificate_that_cannot_be_used_is_not_kept(shared: Hosted, tmp_path: Path) -> None:

@@ -265,7 +265,8 @@ class Replica:
             with contextlib.suppress(errors.CalotypeError, OSError):  # the next look tries again
                 await self._keep_sockets()
             if not await keeper.look():
-                self._journal.write("nobody keeps this service", level="error")
+                if not self._told.is_set():
+                    self._journal.write("nobody keeps this service", level="error")
                 self._told.set()
 
 
