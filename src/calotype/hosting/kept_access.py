@@ -91,3 +91,8 @@ class KeptAccess:
         version = versions.get(one.version, record.versions[0])  # what differs is not told
         if await one.change_access(self.front(record, version.wanted)):
             one.access = digest
+
+    @property
+    def late(self) -> list[str]:
+        """The names of replicas that may still take other keys than the record has."""
+        return sorted(one.name for one in self._waiting())
