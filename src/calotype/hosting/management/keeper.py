@@ -83,8 +83,8 @@ def warn_of_password(place: Location) -> None:
         and not password_file.exists()
     ):
         logger.warning(
-            "The password of the database comes from PGPASSWORD alone, which replicas do not get: when "
-            "the keeper has ended with its standby, they cannot bring it back. Put the password "
+            "The password of the database comes from PGPASSWORD alone, which replicas do not get: "
+            "when the keeper has ended with its standby, they cannot bring it back. Put the password "
             "into %s.", password_file,
         )  # fmt: skip
 
