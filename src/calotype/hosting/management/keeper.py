@@ -84,7 +84,7 @@ def warn_of_password(place: Location) -> None:
     ):
         logger.warning(
             "The password of the database comes from PGPASSWORD alone, which replicas do not get: "
-            "when the keeper has ended with its standby, they cannot bring it back. Put the password "
+            "when the keeper has ended with its standby, they cannot bring it back. Put it "
             "into %s.", password_file,
         )  # fmt: skip
 
@@ -98,10 +98,15 @@ def look(workspace: Workspace, name: str) -> Observation:
 
 def version_state(workspace: Workspace, service: Service, version: str) -> State:
     """Return how a version is; what was written down may be a moment behind, or longer."""
+    from calotype.hosting import keeping
+
     state = service.version(version).state
     if not _is_kept(workspace, service):
         return state
     seen = look(workspace, service.name).versions.get(version)
+    if seen is not None and seen.state == "Healthy" and not seen.replicas:
+        keeping.notify(workspace, service.name)  # it tells what it has read, and not seen yet
+        seen = look(workspace, service.name).versions.get(version)
     return seen.state if seen is not None else state
 
 
