@@ -19,6 +19,7 @@ from calotype import errors
 from calotype.hosting import keeping, locks
 from calotype.hosting.door_process import DoorProcess
 from calotype.hosting.management import calling, waiting
+from calotype.hosting.management.ports import free_port
 from calotype.serving.server import listen
 
 
@@ -55,8 +56,8 @@ def had_no_caller(listener: socket.socket) -> bool:
 
 def test_a_port_that_somebody_has_is_refused_and_gets_no_key(shared: Hosted) -> None:
     before, uri = fact(shared), shared.observe("many").scoring_uri
-    with listen("127.0.0.1", 0) as foreign:
-        port = foreign.getsockname()[1]
+    port = free_port(shared.workspace, "127.0.0.1")
+    with listen("127.0.0.1", port) as foreign:
         with pytest.raises(errors.CannotListen, match=f"{port}.*stays where it was"):
             keeping.up(shared.workspace, port=port)
         assert fact(shared) == before
@@ -146,6 +147,7 @@ def test_two_workspaces_that_chose_the_same_port() -> None:
         port = fact(first)["port"]
         keeping.up(second.workspace)
         assert fact(second)["port"] not in (0, port)
+        assert max(port, fact(second)["port"]) < 32_768  # none that systems hand out by chance
         keeping.down(first.workspace)
         keeping.up(second.workspace, port=port)
         with pytest.raises(errors.CannotListen, match=rf"127\.0\.0\.1:{port}.*up --port"):

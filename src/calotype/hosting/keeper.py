@@ -177,9 +177,10 @@ class Keeper:
         if name not in self._services.by_name:
             await self._services.search(anew=True)
         kept = self._services.by_name.get(name)
-        if kept is not None:
-            await kept.rounds.settle()
-        return {}
+        if kept is None:
+            return {"late": []}
+        await kept.rounds.settle()
+        return {"late": kept.access.late}
 
     async def _answer_state(self, command: dict[str, Any]) -> dict[str, Any]:
         await self._services.refresh()

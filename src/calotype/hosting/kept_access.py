@@ -116,3 +116,8 @@ class KeptAccess:
         if str(error) != self._closed:
             logger.warning("%s: %s", self._service.name, error)
         self._closed = str(error)
+
+    @property
+    def late(self) -> list[str]:
+        """The names of replicas that may still take other keys than the record has."""
+        return sorted(one.name for one in self._waiting())

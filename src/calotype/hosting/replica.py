@@ -110,13 +110,14 @@ class Replica:
         )
 
     async def _keep_sockets(self) -> None:
-        """Listen anew when somebody has cleaned up the sockets of living processes."""
-        if self._told.is_set():
-            return
+        """Listen anew when somebody has cleaned up the sockets of living processes.
+
+        One that leaves takes new keys to its end; requests of the front door go to others.
+        """
         if self._commands is not None and not Path(self._plan.control).exists():
             self._commands.close()
             self._commands = await self._listen()
-        if self._wire is not None:
+        if self._wire is not None and not self._told.is_set():
             await self._wire.keep()
 
     async def _serve(self) -> int:
