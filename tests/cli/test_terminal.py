@@ -69,10 +69,11 @@ def test_no_word_is_broken(width: int, cells: list[list[str]], less: int) -> Non
 
 def test_a_row_without_room_becomes_facts() -> None:
     console = Console(width=60, file=io.StringIO(), highlight=False)
-    table(console, ["file", "size", "why"], [("a/" * 25, 3, "an error"), ("b", 1.5, "none")])
+    rows = [("a/" * 26, 3, "an error"), ("b", 1.5, "none")]
+    table(console, ["file", "size", "why"], rows, less=["size"])
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
-    assert lines[:4] == [f"file  {'a/' * 25}", "size  3", "why   an error", ""]
+    assert lines[:4] == [f"file  {'a/' * 26}", "size  3", "why   an error", ""]
     assert lines[4:7] == ["file  b", "size  1.5000", "why   none"]
 
 

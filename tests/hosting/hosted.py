@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from calotype.hosting import control, keeping
 from calotype.hosting.layout import Layout
+from calotype.hosting.management.ports import free_port
 from calotype.hosting.observation import Observation
 from calotype.serving.auth.keys import ServiceKeys
-from calotype.serving.server import listen
 from calotype.workspace.credentials import Credentials
 from calotype.workspace.machine import identity
 from calotype.workspace.service_settings import AccessSettings, Inference, RuntimeSettings, Target
@@ -297,8 +297,9 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
     else:
         artifacts = (folder / "artifacts").as_uri() if database else ""
         workspace = Workspace.create("hosted", folder, database=database, artifacts=artifacts)
-        with listen("127.0.0.1", 0) as free:  # the first choice of all others is one port
-            workspace.set_fact("front_door", {"host": "127.0.0.1", "port": free.getsockname()[1]})
+        # The first choice of all others is one port.
+        port = free_port(workspace, "127.0.0.1")
+        workspace.set_fact("front_door", {"host": "127.0.0.1", "port": port})
     hosted = Hosted(folder, workspace, mark)
     sockets = hosted.layout.sockets
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from hosted import Hosted, hosting
+from hosted import Hosted, hosting, is_listening
 
 from calotype import errors
 from calotype.hosting import keeping, locks
+from calotype.hosting.door_process import DoorProcess
 from calotype.hosting.management import calling, waiting
+from calotype.hosting.management.ports import free_port
 from calotype.serving.server import listen
 
 
@@ -53,8 +56,8 @@ def had_no_caller(listener: socket.socket) -> bool:
 
 def test_a_port_that_somebody_has_is_refused_and_gets_no_key(shared: Hosted) -> None:
     before, uri = fact(shared), shared.observe("many").scoring_uri
-    with listen("127.0.0.1", 0) as foreign:
-        port = foreign.getsockname()[1]
+    port = free_port(shared.workspace, "127.0.0.1")
+    with listen("127.0.0.1", port) as foreign:
         with pytest.raises(errors.CannotListen, match=f"{port}.*stays where it was"):
             keeping.up(shared.workspace, port=port)
         assert fact(shared) == before
@@ -79,6 +82,26 @@ def test_another_address_of_the_same_port(shared: Hosted) -> None:
     assert run(shared) == 200
     keeping.up(shared.workspace, host="127.0.0.1")
     assert run(shared) == 200
+
+
+def test_between_two_doors_callers_wait_at_the_old_address_when_the_new_one_is_refused(
+    shared: Hosted,
+) -> None:
+    door = DoorProcess(shared.folder, shared.layout, ended=lambda: None)
+    with contextlib.closing(listen("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    door.listen({"host": "127.0.0.1", "port": port})
+    try:
+        with listen("127.0.0.2", port), listen("127.0.0.1", 0) as foreign:
+            for taken in (("0.0.0.0", port), ("127.0.0.1", foreign.getsockname()[1])):  # noqa: S104
+                with pytest.raises(errors.CannotListen):
+                    door.listen({"host": taken[0], "port": taken[1]})
+                assert door.port == port
+                assert is_listening(port)
+        door.listen({"host": "0.0.0.0", "port": port})  # noqa: S104 - for a moment
+        assert door.port == port
+    finally:
+        door.let_go()
 
 
 def test_a_certificate_that_cannot_be_used_is_not_kept(shared: Hosted, tmp_path: Path) -> None:
@@ -124,6 +147,7 @@ def test_two_workspaces_that_chose_the_same_port() -> None:
         port = fact(first)["port"]
         keeping.up(second.workspace)
         assert fact(second)["port"] not in (0, port)
+        assert max(port, fact(second)["port"]) < 32_768  # none that systems hand out by chance
         keeping.down(first.workspace)
         keeping.up(second.workspace, port=port)
         with pytest.raises(errors.CannotListen, match=rf"127\.0\.0\.1:{port}.*up --port"):

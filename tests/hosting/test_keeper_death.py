@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from hosted import ECHO, Hosted, is_listening, until
@@ -112,6 +113,37 @@ def test_after_a_power_failure_up_brings_all_back(hosted: Hosted) -> None:
     hosted.until_gone()
     assert hosted.observe("one").state == "Unhealthy"
     assert {one["state"] for one in keeping.status(hosted.workspace)["services"]} == {"Unhealthy"}
+
+
+def test_without_the_key_file_what_runs_goes_on(hosted: Hosted) -> None:
+    hosted.add("tokens", target="cluster", access={"auth": "token"}, num_replicas=1)
+    hosted.add("echo", target="cluster", access={"auth": "none"}, num_replicas=1)
+    for name in ("tokens", "echo"):
+        hosted.until_state(name, "Healthy")
+    keeper, key_file = hosted.keeper(), hosted.workspace.place.key_file
+    assert keeper is not None
+    (door,) = hosted.pids("hosting.front_door")
+    away = key_file.rename(key_file.with_suffix(".away"))
+    kill(keeper)
+    until_kept_by_another(hosted, keeper, limit_s=10)
+    kill(door)  # the next one needs the routes of all services
+    hosted.until("echo", lambda seen: hosted.answers("echo"), "another door")
+    seen = hosted.until_state("tokens", "Healthy")
+    kill(seen.replicas[0].pid)
+    seen = hosted.until("tokens", lambda seen: seen.error, "why there is no other replica")
+    assert "expected the key file of the workspace" in (seen.error or {})["message"]
+    assert hosted.answers("echo")
+    away.rename(key_file)
+    hosted.until_state("tokens", "Healthy")
+    key_file.rename(away)
+    keeper = hosted.keeper()
+    assert keeper is not None
+    kill(keeper)
+    until_kept_by_another(hosted, keeper, limit_s=10)
+    started_s = time.monotonic()
+    keeping.down(hosted.workspace)
+    assert time.monotonic() - started_s < 30  # it would end what hangs after a minute
+    hosted.until_gone()
 
 
 def test_workers_that_are_killed_come_back(hosted: Hosted) -> None:

@@ -5,16 +5,34 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from hosted import ECHO, Hosted, ask, is_listening, until
 
+from calotype.hosting import keeping
+from calotype.hosting.management import Management
 from calotype.serving.auth.keys import ServiceKeys
 
 RAISES = (
     "def init():\n    raise ValueError('no such weights')\n\n\ndef run(data):\n    return data\n"
 )
+HOLDS = """
+import os, time
+
+
+def init():
+    pass
+
+
+def run(data):
+    if "hold" in data:
+        open({gate!r} + ".held", "w").close()
+        while not os.path.exists({gate!r}):
+            time.sleep(0.01)
+    return data
+"""
 SLOW = "import time\n\n\ndef init():\n    time.sleep(1.5)\n\n\ndef run(data):\n    return 'slow'\n"
 SAMPLE_FAILS = """
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
@@ -97,8 +115,11 @@ def test_a_sample_on_which_run_raises_fails_the_start(hosted: Hosted) -> None:
     assert "the first request shows it" in seen.error["trace"]
 
 
-def test_new_keys_count_at_once_without_a_new_process(hosted: Hosted) -> None:
-    hosted.add("locked", access={"auth": "none"})
+def test_new_keys_count_at_once_without_a_new_process(
+    hosted: Hosted, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = hosted.folder / "gate"
+    hosted.add("locked", HOLDS.format(gate=str(gate)), access={"auth": "none"})
     before = hosted.until_state("locked", "Healthy").replicas[0].pid
     access = hosted.workspace.services.get("locked").access
     hosted.change("locked", access=access.model_copy(update={"auth": "key"}))
@@ -110,15 +131,37 @@ def test_new_keys_count_at_once_without_a_new_process(hosted: Hosted) -> None:
     name = hosted.observe("locked").replicas[0].replica
     hosted.layout.replica_socket(name).unlink()  # as who cleans up temporary folders does
     assert exchange_key(hosted, "locked") == key
-    assert hosted.score("locked", Authorization=f"Bearer {key}")[0] == 401
-    key = hosted.credentials("locked").primary_key
-    with contextlib.closing(hosted.connect("locked")) as connection:
-        assert ask(connection, Authorization=f"Bearer {key}")[0] == 200
-        hosted.update("locked", ECHO)
-        until(lambda: '"stopping"' in hosted.logs(), "the old replica takes its leave")
-        exchange_key(hosted, "locked")
-        with contextlib.suppress(OSError, http.client.HTTPException):  # it may have gone already
-            assert ask(connection, Authorization=f"Bearer {key}")[0] == 401
+    bearer = f"Bearer {key}"
+    until(lambda: hosted.score("locked", Authorization=bearer)[0] == 401, "it listens anew")
+
+    bearer = f"Bearer {hosted.credentials('locked').primary_key}"
+    with ThreadPoolExecutor() as threads, contextlib.closing(hosted.connect("locked")) as idle:
+        try:
+            assert ask(idle, Authorization=bearer)[0] == 200
+            held = threads.submit(hosted.score, "locked", "hold", Authorization=bearer)
+            until((hosted.folder / "gate.held").exists, "the old replica has a request")
+            hosted.update("locked", ECHO)
+            until(lambda: '"stopping"' in hosted.logs(), "the old replica takes its leave")
+            exchange_key(hosted, "locked")
+            until(lambda: keeping.notify(hosted.workspace, "locked") == [], "it has them")
+            statuses: list[int] = []
+            with contextlib.suppress(OSError, http.client.HTTPException):  # closed when long idle
+                statuses.append(ask(idle, Authorization=bearer)[0])
+            assert statuses in ([401], [])
+
+            # One that cannot be reached is named, and gets them as soon as it can be.
+            control = hosted.layout.replica_socket(name)
+            control.unlink()
+            control.touch()
+            Management(hosted.workspace).regenerate_key("locked", "primary")
+            assert f"may still take old keys and rules: {name}." in caplog.text
+            assert name in [one.replica for one in hosted.observe("locked").replicas]
+            control.unlink()
+            until(lambda: keeping.notify(hosted.workspace, "locked") == [], "it listens anew")
+            assert name in [one.replica for one in hosted.observe("locked").replicas]
+        finally:
+            gate.touch()
+        assert held.result()[0] == 200
 
 
 def exchange_key(hosted: Hosted, name: str) -> str:
@@ -144,8 +187,6 @@ def test_a_service_is_transitioning_until_init_returns(hosted: Hosted) -> None:
 
 
 def test_a_service_of_a_folder_reloads_its_script(hosted: Hosted) -> None:
-    from calotype.hosting import keeping
-
     folder = hosted.folder / "live"
     folder.mkdir()
     (folder / "score.py").write_text(ECHO)

@@ -17,13 +17,14 @@ from cryptography.fernet import Fernet
 
 from calotype import errors
 from calotype.hosting.layout import Layout
-from calotype.hosting.management import DeployRequest, Management
+from calotype.hosting.management import DeployRequest, Management, keeper
 from calotype.hosting.management.access import changed_access, new_access
 from calotype.hosting.management.credentials import keys_of, make_credentials, opened, regenerated
 from calotype.hosting.management.locking import changing, lock_of
 from calotype.hosting.management.shares import split
 from calotype.hosting.source_folder import inference_of
 from calotype.workspace import tables
+from calotype.workspace.location import Location
 from calotype.workspace.service_settings import (
     AccessSettings,
     Inference,
@@ -300,6 +301,22 @@ def test_nothing_is_written_when_no_keeper_can_be_started(
     assert workspace.audit.list("diabetes") == []
 
 
+def test_a_password_that_replicas_do_not_get_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Location.of_folder(tmp_path, database="postgresql://me@server/shop")
+    monkeypatch.setenv("PGPASSWORD", "a-secret-of-ours")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+    keeper.warn_of_password(place)
+    assert "comes from PGPASSWORD alone" in caplog.text
+    assert "a-secret-of-ours" not in caplog.text
+    caplog.clear()
+    keeper.warn_of_password(Location.of_folder(tmp_path))
+    (tmp_path / "pgpass").touch()
+    keeper.warn_of_password(place)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("name", ["../../../../precious", "..", "", "/etc/passwd", "Upper"])
 def test_names_never_become_paths_elsewhere(
     workspace: Workspace, tmp_path: Path, name: str
@@ -357,9 +374,9 @@ def test_one_change_at_a_time(workspace: Workspace, batch: Callable[..., Service
         "nightly", runtime={"workers": 2}, add_tags={"a": 1}, remove_tags=names
     )
     assert updated.tags == {"a": "1"}
-    updated = Management(workspace).update("nightly", add_tags={"ab": 2}, remove_tags="ab")
-    assert updated.tags == {"a": "1", "ab": "2"}
-    assert Management(workspace).update("nightly", remove_tags="ab").tags == {"a": "1"}
+    updated = Management(workspace).update("nightly", add_tags={"aa": 1, "b": 1}, remove_tags="aa")
+    assert updated.tags == {"a": "1", "aa": "1", "b": "1"}  # what goes, goes first
+    assert Management(workspace).update("nightly", remove_tags="aa").tags == {"a": "1", "b": "1"}
 
 
 @pytest.mark.parametrize(

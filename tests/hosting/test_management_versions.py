@@ -162,6 +162,10 @@ def test_a_share_set_by_hand_ends_a_roll_out(
     assert (rollout["state"], rollout["reason"]) == ("ended", "The traffic was shared out by hand.")
     noted = workspace.audit.list("garden")
     assert [one for one in noted if one.details.get("ended_rollouts") == ["green"]]
+    before = shares(workspace)
+    with pytest.raises(errors.NotFound, match="a revision before the one that runs"):
+        management.roll_back("garden")  # of the default version: no roll-out gave that share
+    assert shares(workspace) == before
 
 
 def test_a_canary_is_measured_against_the_control_version_while_that_gets_requests(

@@ -220,13 +220,11 @@ class _Killer(Told):
     ],
     ids=lambda chosen: "-".join(map(str, chosen)),
 )
-@pytest.mark.parametrize("batches", [3, 7])
 def test_whatever_was_chosen_it_goes_on_to_the_same_weights(
     digits: Digits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     chosen: dict[str, Any],
-    batches: int,
 ) -> None:
     """Killed in the middle of the first epoch or of a later one, of five batches each."""
     monkeypatch.setattr(run, "_CHECKPOINT_EVERY_S", 0)
@@ -244,12 +242,13 @@ def test_whatever_was_chosen_it_goes_on_to_the_same_weights(
         return made.network.state_dict()
 
     whole = fitted(Checkpoints(tmp_path / "whole"), Told())
-    with pytest.raises(_Killed):
-        fitted(Checkpoints(tmp_path / "killed"), _Killer(batches))
-    told = Told()
-    resumed = fitted(Checkpoints(tmp_path / "killed"), told)
-    assert [message for message in told.said if message.startswith("going on in epoch ")]
-    assert all(value.equal(resumed[name]) for name, value in whole.items())
+    for batches in (3, 7):
+        with pytest.raises(_Killed):
+            fitted(Checkpoints(tmp_path / "killed"), _Killer(batches))
+        told = Told()
+        resumed = fitted(Checkpoints(tmp_path / "killed"), told)
+        assert [message for message in told.said if message.startswith("going on in epoch ")]
+        assert all(value.equal(resumed[name]) for name, value in whole.items())
 
 
 def test_a_folder_of_somebody_else_is_left_alone(digits: Digits, tmp_path: Path) -> None:

@@ -354,12 +354,12 @@ def test_12_running_too_long_is_504(hasty: str | None) -> None:
     assert called(hasty, body=b"{}").body == DONE
 
 
-def test_12_a_worker_that_is_killed_is_502_and_then_there_is_another(hasty: str | None) -> None:
-    with held(hasty) as (pid, reply):
+def test_12_a_worker_that_is_killed_is_502_and_then_there_is_another(full: str | None) -> None:
+    with held(full) as (pid, reply):
         os.kill(pid, signal.SIGKILL)
         check_error(reply.result(), 502)
-    assert called(hasty, body=b"{}").body == DONE
-    with held(hasty) as (other, reply):
+    until(lambda: called(full, body=b"{}").body == DONE, "another worker")
+    with held(full) as (other, reply):
         assert other != pid
     assert reply.result().body == DONE
 
@@ -394,7 +394,8 @@ def test_13_services_are_found_by_what_they_have(
     def names(**filters: object) -> list[str]:
         return [one.name for one in Webservice.list(place[0], **filters)]  # pyright: ignore[reportArgumentType]
 
-    assert names() == sorted(services)
+    broken = {"broken-instance", "broken-cluster"}  # `test_14` deletes them
+    assert set(names()) - broken == services.keys() - broken
     assert names(compute_type="LOCAL") == ["as-local"]
     assert names(compute_type="ACI", model_name="diabetes") == ["as-instance", "by-tls"]
     assert names(compute_type="aks", model_name="diabetes") == ["as-cluster", "with-tokens"]

@@ -214,6 +214,10 @@ def test_another_version_brings_a_warning(ws: Workspace, script: Path) -> None:
         ("numpy 1.2.3 py38_0", "numpy==1.2.3"),
         ("numpy >= 1.2.*, <2", "numpy>=1.2,<2"),
         ("numpy >=1.2,<2 py38_0", "numpy>=1.2,<2"),
+        ("numpy >=1.2 , <2", "numpy>=1.2,<2"),
+        ("numpy 1.2*", "numpy==1.2.*"),
+        ("numpy >=1.2*,!=1.5*", "numpy>=1.2,!=1.5.*"),
+        ("numpy 1.2 | 1.4", "numpy"),
         ("numpy>=1,!=1.5", "numpy>=1,!=1.5"),
         ("numpy=1.2|1.4", "numpy"),
         ("numpy=*", "numpy"),
@@ -221,6 +225,11 @@ def test_another_version_brings_a_warning(ws: Workspace, script: Path) -> None:
         ("opencv", "opencv-contrib-python"),
         ("pytorch[version='>=2,<3',build=py3.11_cpu]", "torch>=2,<3"),
         ("mkl", None),
+        ("blas=*=openblas", None),
+        ("conda-forge::git", None),
+        ("_libgcc_mutex=0.1=main", None),
+        ("cuda-nvcc=12.4", None),
+        ("cuda-python", "cuda-python"),
     ],
 )
 def test_packages_of_conda_in_the_words_of_pip(line: str, expected: str | None) -> None:

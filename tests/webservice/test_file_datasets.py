@@ -197,6 +197,7 @@ def test_all_versions_go_at_once(ws: Workspace, texts: Path) -> None:
     Dataset.File.from_files(texts).register(ws, "other")
     assert data.update(description="new", tags={"a": "1"}).add_tags({"b": "2"}) is data
     assert (data.description, data.remove_tags(["a"]).tags) == ("new", {"b": "2"})
+    assert data.add_tags({"bb": "3"}).remove_tags("bb").tags == {"b": "2"}
     data.unregister_all_versions()
     assert (data.name, list(ws.datasets)) == (None, ["other"])
     with pytest.raises(UserErrorException, match="register"):
@@ -214,11 +215,11 @@ def test_what_datasets_do_no_more_is_told(texts: Path) -> None:
     for owner in (Dataset, data):
         with pytest.raises(AttributeError, match="'Dataset' has no attribute 'as_monut'"):
             getattr(owner, "as_monut")  # noqa: B009 - a name that is unknown to a type checker
-    for use in (
-        lambda: data.partition_keys,
-        lambda: Dataset.File.upload_directory(src_dir=".", target="x"),
+    for use, told in (
+        (lambda: data.partition_keys, r"no 'Dataset\.partition_keys'"),
+        (lambda: Dataset.File.upload_directory(src_dir=".", target="x"), "no 'upload_directory'"),
     ):
-        with pytest.raises(WebserviceException) as raised:
+        with pytest.raises(WebserviceException, match=told) as raised:
             use()
         assert raised.value.number == 2006
     with pytest.warns(NoMeaningHere, match="is_file"):

@@ -135,8 +135,9 @@ def test_what_no_model_can_be_registered_with(ws: Workspace, weights: Path) -> N
         with pytest.raises(WebserviceException):
             use()
     model.add_tags({"a": "1", "b": "2"})
+    model.update_tags_properties(add_tags={"c": "3"}, remove_tags=iter(["c"]))
     model.update_tags_properties(remove_tags="a")
-    assert (model.tags, model.datasets) == ({"b": "2"}, {})
+    assert (model.tags, model.datasets) == ({"b": "2", "c": "3"}, {})
     environment = Environment("mine")
     environment.tags = ["x"]  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(WebserviceException, match="names with their values"):
@@ -322,6 +323,7 @@ def test_a_configuration_leads_to_its_workspace_from_elsewhere(
         ("./cfg/ws.json", {}),
         ("./cfg", {"_file_name": "ws.json"}),
         (".", {}),
+        (None, {}),
         (".azureml/config.json", {}),
     ):
         found = Workspace.from_config(path, **more)

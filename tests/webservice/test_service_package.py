@@ -65,6 +65,7 @@ def inference(tmp_path: Path) -> InferenceConfig:
     environment.environment_variables = {"MODE": "a $b"}
     environment.python.conda_dependencies.add_pip_package("numpy>=1.26")
     environment.python.conda_dependencies.add_pip_package("azureml-defaults")
+    environment.python.conda_dependencies.add_pip_package("azureml_core==1.60")
     return InferenceConfig("score.py", source_directory=str(source), environment=environment)
 
 

@@ -170,7 +170,7 @@ MEANT = {  # of these names, and other things
 
 OTHERS: dict[str, Way] = {
     "auth": lambda _: TokenAuthentication(),
-    "Run": functools.partial(_imported_and_used, "azureml.core", "Run"),
+    "Run(…)": functools.partial(_imported_and_used, "azureml.core", "Run"),
     "deploy_from_image": lambda _: Webservice.deploy_from_image("x"),
     "container_registry": lambda _: ContainerRegistry(),
     "get_container_registry": lambda at: _package(at).get_container_registry(),
@@ -190,8 +190,8 @@ OTHERS: dict[str, Way] = {
     "mount_point": lambda at: at.dataset.mount("/mnt").__enter__(),
     "upload_directory": lambda _: cast(Any, Dataset.File).upload_directory("a"),
     "partition_keys": lambda at: cast(Any, at.dataset).partition_keys,
-    "ignore_not_found": lambda at: cast(Any, at.dataset).download(
-        at.folder / "out", ignore_not_found=True
+    "ignore_not_found": lambda at: Dataset.File.from_files(at.file("score.py")).download(
+        at.folder / "target", ignore_not_found=True
     ),
     "Workspace.tags": lambda at: at.ws.tags,
     "useDocker": lambda at: at.environment.build_local(at.ws, useDocker=True),

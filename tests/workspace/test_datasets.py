@@ -327,6 +327,8 @@ class TestRecords:
         )
         assert datasets.get("a", 1) == changed
         assert (changed.tags, changed.description) == ({"n": "3"}, "x")
+        again = datasets.update(first, add_tags={"n": "4"}, remove_tags="n")
+        assert again.tags == {"n": "4"}  # what goes, goes first
         datasets.delete(datasets.get("a"))
         assert datasets.get("a").version == 1
         assert datasets.register("a", photos, create_new_version=True).version == 3

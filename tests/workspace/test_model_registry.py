@@ -285,6 +285,8 @@ class TestUpdate:
         assert changed == models.get("m")
         assert (changed.tags, changed.properties) == ({"b": "2"}, {"p": "1", "q": "2"})
         assert changed.description == "d"
+        left = models.update(changed, tags={"x": "1", "y": "2", "z": "3"}, remove_tags=iter("zyx"))
+        assert left.tags == {}
         assert changed.updated_at > model.updated_at
         with pytest.raises(errors.NotSupported, match="another value of 'p'"):
             models.update(model, properties={"p": "2"})

@@ -27,7 +27,7 @@ def test_a_machine_that_is_switched_off(postgres: PostgresServer) -> None:
             two.workspace.set_fact(
                 "machines", {host: (at - earlier).isoformat() for host, at in since.items()}
             )
-            seen = two.until_state("echo", "Unhealthy", limit_s=2)
+            seen = two.until_state("echo", "Unhealthy")
             assert "nothing has been heard since" in (seen.error or {})["message"]
             assert Management(two.workspace).delete("echo")
             keeping.ensure(one.workspace)

@@ -44,7 +44,8 @@ def table(
     """Draw rows under headings; columns whose cells are all numbers are aligned to the right.
 
     In a terminal that is too narrow, the columns that matter less go first, then cells take several
-    lines; where not even their longest words have room, each row becomes a list of facts.
+    lines; where not even their longest words have room, each row becomes a list of facts, of all
+    columns.
 
     Args:
         console: where to draw.
@@ -58,7 +59,7 @@ def table(
     grid = [list(columns), *([_cell(value) for value in row] for row in rows)]
     while (widths := _widths(grid, columns, shown, console.width, folds=not left_out)) is None:
         if not left_out:
-            _as_facts(console, grid, columns, shown)
+            _as_facts(console, grid, columns, [name for name in columns if name != address])
             break
         shown.remove(left_out.pop(0))
     else:

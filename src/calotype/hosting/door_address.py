@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,10 @@ from calotype.serving.server import listen
 from calotype.serving.tls import TlsCertificate, TlsSettings
 
 FIRST_PORT: Final = 8780
+# It is kept for good, so it is none that systems hand out for outgoing connections, and none that a
+# service may choose (`management.ports`) while the door is down.
+_OTHER_PORTS: Final = range(32_000, 32_768)
+_TRIES: Final = 50
 _FIRST: Final = {"host": "127.0.0.1", "port": 0, "tls_certificate": "", "tls_key": ""}
 
 
@@ -41,9 +46,10 @@ def bind(facts: Mapping[str, Any]) -> socket.socket:
     host, port = str(facts["host"]), int(facts["port"])
     if port:
         return listen(host, port)
-    with contextlib.suppress(errors.CannotListen):
-        return listen(host, FIRST_PORT)
-    return listen(host, 0)
+    for first in (FIRST_PORT, *random.sample(_OTHER_PORTS, _TRIES)):
+        with contextlib.suppress(errors.CannotListen):
+            return listen(host, first)
+    return listen(host, random.choice(_OTHER_PORTS))  # noqa: S311 - no secret; or it says why not
 
 
 def refused(error: errors.CalotypeError) -> errors.CalotypeError:

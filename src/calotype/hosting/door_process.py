@@ -11,11 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from calotype.hosting import control, locks, processes
+from calotype import errors
+from calotype.hosting import control, door_address, locks, processes
 from calotype.hosting.launching import environment
 from calotype.hosting.layout import Layout
 from calotype.hosting.log_files import RotatingLog
@@ -72,8 +73,22 @@ class DoorProcess:
         """Where we hold a listening socket; 0 for nowhere."""
         return self._listener.getsockname()[1] if self._listener is not None else 0
 
-    def hold(self, listener: socket.socket) -> None:
-        """Hold the listening socket, so that callers wait while one door follows another."""
+    def listen(self, facts: Mapping[str, Any]) -> None:
+        """Hold a listening socket, so that callers wait while one door follows another.
+
+        Raises:
+            CannotListen: it cannot be had; it holds the one that it had before.
+        """
+        before = self._listener.getsockname()[:2] if self._listener is not None else None
+        if before is not None and before[1] == facts["port"]:
+            self.let_go()  # one port cannot be held at two addresses
+        try:
+            listener = door_address.bind(facts)
+        except errors.CannotListen:
+            if before is not None and self._listener is None:
+                with contextlib.suppress(errors.CannotListen):
+                    self._listener = door_address.bind({"host": before[0], "port": before[1]})
+            raise
         self.let_go()
         self._listener = listener
 

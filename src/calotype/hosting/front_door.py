@@ -45,8 +45,6 @@ _MOST_CONNECTIONS: Final = 4096
 _MOST_HELD_BYTES: Final = 1 << 30
 _LOOK_EVERY_S: Final = 1.0
 _ALONE_S: Final = 60.0
-BUSY: Final = 4
-"""Exit code of a door that finds another one."""
 
 
 class FrontDoor:
@@ -235,7 +233,7 @@ def main() -> None:
     location = Location.read(arguments.root)
     lock = locks.Held.take(Layout.of(location).front_door_lock)
     if lock is None:
-        sys.exit(BUSY)
+        sys.exit("Another process is the front door of this workspace.")
     lock.say({"state": "starting"})  # in place of what the one before has said
     given = arguments.listener
     listener = socket.socket(fileno=given) if given >= 0 else None

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from calotype.hosting.heartbeat import beat
 from calotype.hosting.keeping import IS_UP
 from calotype.hosting.kept_door import KeptDoor
 from calotype.hosting.kept_load import KeptLoad
+from calotype.hosting.kept_record import stop_writing
 from calotype.hosting.kept_service import KeptService
 from calotype.hosting.kept_services import KeptServices
 from calotype.hosting.launching import start_keeper
@@ -81,10 +83,7 @@ class Keeper:
         try:
             while not self._told.is_set():
                 self._bell.clear()
-                try:
-                    await self._look()
-                except Exception:  # the database may be back at the next look
-                    logger.exception("the records cannot be read")
+                await self._look()
                 if self._is_at_its_end():
                     break
                 with contextlib.suppress(TimeoutError):
@@ -110,14 +109,24 @@ class Keeper:
         if not self._workspace.place.is_made:
             logger.warning("the workspace has gone")
             self._services.wind_up()
-            await self._door.keep(is_up=False)
+            await _tried("the front door cannot be ended", self._keep_door)
             return
-        await self._keep_socket()
+        await _tried("the socket of the keeper cannot be kept", self._keep_socket)
+        # Who does not know the records must neither end the door nor take services for strays.
+        if await _tried("the records cannot be read", self._read):
+            await _tried("the front door cannot be kept", self._keep_door)
+        await _tried("no standby can be started", self._keep_standby)
+        await _tried("the load cannot be followed", self._load.look)
+        await _tried("the logs cannot be shortened", self._rotate)
+
+    async def _read(self) -> None:
         await self._services.refresh()
         await self._services.search()
+
+    async def _keep_door(self) -> None:
         await self._door.keep(is_up=self._services.is_up)
-        await self._keep_standby()
-        await self._load.look()
+
+    async def _rotate(self) -> None:
         if time.monotonic() - self._rotated_s > _ROTATE_EVERY_S:
             self._rotated_s = time.monotonic()
             for log in (self._layout.keeper_log, self._layout.front_door_log):
@@ -141,6 +150,7 @@ class Keeper:
             _end_standby(self._layout)
             # Nobody is left who could have a socket there.
             shutil.rmtree(self._layout.sockets, ignore_errors=True)
+        stop_writing()
 
     # Commands
 
@@ -167,9 +177,10 @@ class Keeper:
         if name not in self._services.by_name:
             await self._services.search(anew=True)
         kept = self._services.by_name.get(name)
-        if kept is not None:
-            await kept.rounds.settle()
-        return {}
+        if kept is None:
+            return {"late": []}
+        await kept.rounds.settle()
+        return {"late": kept.access.late}
 
     async def _answer_state(self, command: dict[str, Any]) -> dict[str, Any]:
         await self._services.refresh()
@@ -229,6 +240,16 @@ class Keeper:
             self._told.set()
         self._bell.set()
         return {"pid": os.getpid()}
+
+
+async def _tried(problem: str, part: Callable[[], Awaitable[None]]) -> bool:
+    """Do a part of a look; when it fails, the others are done, and the next look tries again."""
+    try:
+        await part()
+    except Exception:
+        logger.exception(problem)
+        return False
+    return True
 
 
 def _end_standby(layout: Layout) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from calotype import errors
 from calotype.hosting import locks
 
 _REVIVE_AFTER_S: Final = 3.0
@@ -40,6 +41,6 @@ class KeeperWatch:
             from calotype.hosting.launching import start_keeper
 
             self._tried_s = now_s
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, errors.CalotypeError):  # a full disk: again later
                 await asyncio.to_thread(start_keeper, self._lock.parent.parent)
         return True

@@ -93,12 +93,18 @@ def _tell(
     )
 
 
-def notify(workspace: Workspace, service: str) -> None:
+def notify(workspace: Workspace, service: str) -> list[str]:
     """Say that a service's record has changed; it has been looked at when this comes back.
 
     Keys and rules of access count from then on; starting and ending of replicas goes on.
+
+    Returns:
+        The replicas that could not be given those keys and rules yet; they are asked again.
+
+    Raises:
+        TooLate: the keeper has not answered in time; it may be at it.
     """
-    _tell(workspace, "changed", service=service)
+    return list(_tell(workspace, "changed", service=service).get("late", []))
 
 
 def reload(workspace: Workspace, service: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
 from calotype.hosting.other_tokens import OtherTokens
-from calotype.hosting.plan_making import front_of
+from calotype.hosting.plan_making import front_of, token_keys
 
 if TYPE_CHECKING:
     from calotype.hosting.kept_replica import KeptReplica
@@ -37,6 +38,7 @@ class KeptAccess:
         self._other_tokens = OtherTokens(service.workspace, service.name)
         self._other_token_keys = ""  # of services whose tokens are refused with 403
         self._digest = ""
+        self._closed = ""  # why its secrets cannot be opened
 
     def front(self, record: Service, revision: Revision) -> FrontSettings:
         """Return what stands before its replicas of a revision."""
@@ -64,7 +66,7 @@ class KeptAccess:
         ends_s = time.monotonic() + (_ARRIVES_WITHIN_S if is_new else 0)
         while waiting := self._waiting():
             await asyncio.gather(*map(self.give, waiting))
-            if time.monotonic() > ends_s:
+            if time.monotonic() > ends_s or self._closed:
                 break
             await asyncio.sleep(_AGAIN_S if self._waiting() else 0)
         if is_new and (waiting := self._waiting()):
@@ -89,5 +91,33 @@ class KeptAccess:
             return
         versions = {version.name: version for version in record.versions}
         version = versions.get(one.version, record.versions[0])  # what differs is not told
-        if await one.change_access(self.front(record, version.wanted)):
+        try:
+            front = self.front(record, version.wanted)
+        except errors.CalotypeError as error:  # it goes on with those that it has
+            self._be_closed(error)
+            return
+        self._closed = ""
+        if await one.change_access(front):
             one.access = digest
+
+    def token_keys(self, record: Service) -> dict[str, Any] | None:
+        """Return the public keys of its tokens; None while its secrets cannot be opened."""
+        if record.access.auth != "token":
+            return {}
+        try:
+            keys = token_keys(self._service.credentials())
+        except errors.CalotypeError as error:
+            self._be_closed(error)
+            return None
+        self._closed = ""
+        return json.loads(keys)
+
+    def _be_closed(self, error: errors.CalotypeError) -> None:
+        if str(error) != self._closed:
+            logger.warning("%s: %s", self._service.name, error)
+        self._closed = str(error)
+
+    @property
+    def late(self) -> list[str]:
+        """The names of replicas that may still take other keys than the record has."""
+        return sorted(one.name for one in self._waiting())

@@ -83,7 +83,7 @@ class KeptDoor:
         if not self._is_wanted:
             self._stumble(None)
             if self._process.is_running:
-                await self.stop()
+                await self._stop()
             else:
                 self._process.let_go()
             return
@@ -142,6 +142,7 @@ class KeptDoor:
         try:
             facts = await self._listen(facts)
         except errors.CalotypeError as error:
+            self._process.let_go()
             self._stumble(door_address.stuck(error))
             return
         self._stumble(None)
@@ -152,15 +153,10 @@ class KeptDoor:
 
     async def _listen(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Have the socket for the next one to start; return the facts with its port."""
-        try:
-            await asyncio.to_thread(door_address.check_certificate, facts)
-            address = facts["host"], facts["port"]
-            if address != (self._facts.get("host"), self._process.port):
-                self._process.let_go()
-                self._process.hold(door_address.bind(facts))
-        except errors.CalotypeError:
-            self._process.let_go()
-            raise
+        await asyncio.to_thread(door_address.check_certificate, facts)
+        address = facts["host"], facts["port"]
+        if address != (self._facts.get("host"), self._process.port):
+            self._process.listen(facts)
         facts = {**facts, "port": self._process.port}
         self.uris = door_uris(facts)
         return facts
@@ -235,6 +231,10 @@ class KeptDoor:
 
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
+        async with self._keeping:  # what is started meanwhile would be taken for the same one
+            await self._stop()
+
+    async def _stop(self) -> None:
         await self._process.stop()
         self._look()
 

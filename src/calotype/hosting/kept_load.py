@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype import errors
@@ -156,7 +155,6 @@ def write_verdict(
         **version.rollout,
         "state": _STATES.get(verdict.action, IN_PROGRESS),
         "reason": verdict.reason,
-        "step_since": datetime.now(UTC).isoformat(),
     }
     with workspace.services.editing(record.name) as edit:
         if _traffic(edit.service) != _traffic(record):

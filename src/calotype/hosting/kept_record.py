@@ -25,6 +25,14 @@ _WRITTEN_WITHIN_S: Final = 1.0
 _WRITER: Final = ThreadPoolExecutor(1, thread_name_prefix="record")
 
 
+def stop_writing() -> None:
+    """Give up what has not been written; the next keeper tells it anew.
+
+    A process waits for all that is queued before it ends, and each may wait for a locked database.
+    """
+    _WRITER.shutdown(wait=False, cancel_futures=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Changes:
     """Columns of a service and of its versions, by the name of the version."""

@@ -111,20 +111,22 @@ class KeptService:
         return min([*(pulses_s or [_REST_S]), *(one for one in due_s if one > 0)])
 
     async def _reconcile(self) -> None:
-        record = self.record.now
+        # Together: either may be another one after the next await.
+        record, places = self.record.now, self.places
         self._adopt()
-        if record is not None:
-            await self.access.push(record)
         if record is None or record.desired == "stopped" or not self.is_wanted:
             await self._wind_up(record)
+            if record is not None:
+                await self.access.push(record)  # those that leave still answer callers
             return
+        await self.access.push(record)
         if not self._is_hopeless():
             self.address.listen(record.access, self._adopted_listener)
             if self.address.port and not self.address.trouble:
                 await self.record.keep_port(self.address.port)
         for version in record.versions:
             kept = self.versions.setdefault(version.name, KeptVersion(self, version.name))
-            await kept.reconcile(version)
+            await kept.reconcile(version, places[version.name])
         if gone := self.versions.keys() - {version.name for version in record.versions}:
             await self.publish()  # they get no requests any more
             for name in gone:

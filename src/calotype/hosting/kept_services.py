@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from calotype.hosting import capacity, locks
+from calotype.hosting.keeping import IS_UP
 from calotype.hosting.kept_service import KeptService
 from calotype.hosting.layout import Layout
 from calotype.workspace.machine import is_here
@@ -65,7 +66,7 @@ class KeptServices:
                     _forget(self.by_name[name])
 
     def _changed_records(self, anew: bool) -> tuple[bool | None, list[Service]] | None:
-        seen = self._workspace.services.fingerprint(), self._workspace.fact("is_up")
+        seen = self._workspace.services.fingerprint(), self._workspace.fact(IS_UP)
         if seen == self._seen and not anew:
             return None
         place = self._workspace.place

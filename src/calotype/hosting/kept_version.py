@@ -64,13 +64,18 @@ class KeptVersion:
 
     # What there should be
 
-    async def reconcile(self, version: Version) -> None:
-        """Bring its replicas one step nearer to what the record wants."""
+    async def reconcile(self, version: Version, place: Place) -> None:
+        """Bring its replicas one step nearer to what the record wants.
+
+        Args:
+            version: as the record has it.
+            place: what the machine had for it when the record was read.
+        """
         self._learn(version)
         self._bury(version)
         wanted = (version.wanted_revision, self._service.shape)
-        count = self._count(version.wanted.runtime)
-        self._shortage = self._short()
+        count = self._count(version.wanted.runtime, place)
+        self._shortage = self._short(place)
         old = self.serving
         if self._failed is None and self._shortage is None:
             if await self._bring(wanted, count):
@@ -81,7 +86,7 @@ class KeptVersion:
         if old is not None and old != wanted:
             kept = version.revision(old[0]).runtime
             if old[1] == self._service.shape:
-                await self._bring(old, self._count(kept))
+                await self._bring(old, self._count(kept, place))
         self._leave_strays(wanted)
         self._watch.look(version, self.replicas)
 
@@ -111,7 +116,7 @@ class KeptVersion:
             self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
         self.is_known = True
 
-    def _count(self, runtime: RuntimeSettings) -> int:
+    def _count(self, runtime: RuntimeSettings, place: Place) -> int:
         if self._service.target != "cluster":
             return 1
         if runtime.num_replicas is not None:
@@ -119,7 +124,7 @@ class KeptVersion:
         if not self.scale:  # as many as another keeper had found right
             self.scale = sum(one.is_live and one.key == self.serving for one in self.replicas)
         least, most = runtime.autoscale_min_replicas, runtime.autoscale_max_replicas
-        most = min(most, self._place.most_replicas(runtime))
+        most = min(most, place.most_replicas(runtime))
         self.scale = min(max(self.scale, least), max(most, least))
         return self.scale
 
@@ -269,12 +274,8 @@ class KeptVersion:
             self._closed = fault(why)
         return state, self._closed
 
-    @property
-    def _place(self) -> Place:
-        return self._service.places[self.name]
-
-    def _short(self) -> Fault | None:
-        said = self._place.shortage or self._service.address.trouble
+    def _short(self, place: Place) -> Fault | None:
+        said = place.shortage or self._service.address.trouble
         known = self._shortage
         if known is not None and known["message"] == said:
             return known  # at its own time

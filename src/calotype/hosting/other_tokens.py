@@ -41,12 +41,12 @@ class OtherTokens:
             self._known = {value: self._keys(value) for value in others[:_MOST]}
             keys = [key for found in self._known.values() for key in found]
             self._document = json.dumps({"keys": keys}) if keys else ""
-            self._seen = seen
+            self._seen = seen if all(self._known.values()) else None  # the key file may be back
         return self._document
 
     def _keys(self, sealed: bytes) -> list[dict[str, Any]]:
-        if sealed in self._known:
-            return self._known[sealed]
+        if known := self._known.get(sealed):
+            return known
         try:
             credentials = Credentials.opened(sealed, self._workspace.key_file)
         except errors.CorruptWorkspace:  # sealed with another key: `workspace check` tells

@@ -110,13 +110,14 @@ class Replica:
         )
 
     async def _keep_sockets(self) -> None:
-        """Listen anew when somebody has cleaned up the sockets of living processes."""
-        if self._told.is_set():
-            return
+        """Listen anew when somebody has cleaned up the sockets of living processes.
+
+        One that leaves takes new keys to its end; requests of the front door go to others.
+        """
         if self._commands is not None and not Path(self._plan.control).exists():
             self._commands.close()
             self._commands = await self._listen()
-        if self._wire is not None:
+        if self._wire is not None and not self._told.is_set():
             await self._wire.keep()
 
     async def _serve(self) -> int:
@@ -265,7 +266,8 @@ class Replica:
             with contextlib.suppress(errors.CalotypeError, OSError):  # the next look tries again
                 await self._keep_sockets()
             if not await keeper.look():
-                self._journal.write("nobody keeps this service", level="error")
+                if not self._told.is_set():
+                    self._journal.write("nobody keeps this service", level="error")
                 self._told.set()
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from calotype.hosting.plan_making import token_keys
 from calotype.hosting.routes import Routes, ServiceRoute, VersionRoute
 
 if TYPE_CHECKING:
@@ -59,7 +57,9 @@ def _route(kept: KeptService, inherited: ServiceRoute | None) -> ServiceRoute | 
             is_default=version.is_default,
         )
     runtime = record.versions[0].wanted.runtime if record.versions else None
-    keys = json.loads(token_keys(kept.credentials())) if record.access.auth == "token" else {}
+    keys = kept.access.token_keys(record)
+    if keys is None:
+        keys = inherited.token_keys if inherited is not None else {}
     most_bytes = runtime.max_body_bytes if runtime else 100 << 20
     return ServiceRoute(versions, keys, most_bytes, record.access.cors_origins)
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype.hosting import locks, processes
+from calotype.hosting.keeping import IS_UP
 from calotype.hosting.kept_replica import found_replicas
 from calotype.hosting.layout import Layout
 from calotype.hosting.observation import (
@@ -36,7 +37,7 @@ def observation_of(workspace: Workspace, record: Service) -> Observation:
         return _elsewhere(workspace, record)
     layout = Layout.of(workspace.place)
     living = found_replicas(layout, record.name)
-    is_stopped = record.desired == "stopped" or workspace.fact("is_up") is False
+    is_stopped = record.desired == "stopped" or workspace.fact(IS_UP) is False
     versions = {one.name: _version(one, living, is_stopped) for one in record.versions}
     asked = [versions[one.name] for one in with_requests(record.versions)]
     is_served = bool(asked) and all(one.replicas for one in asked)

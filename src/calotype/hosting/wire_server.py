@@ -45,11 +45,6 @@ class WireServer:
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests are being answered."""
-        return sum(len(connection.exchanges) for connection in self.connections)
-
     async def start(self) -> None:
         """Take requests from now on."""
         socket_folder.make(self.path.parent)

@@ -15,6 +15,8 @@ _DEFAULT_CHANNEL: Final = "conda-forge"
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _NAME_AT: Final = re.compile(r"(?P<name>[\w.-]+)\s*(\[[^\]]*\])?\s*@")  # `name @ address`
 _EGG: Final = re.compile(r"[#&]egg=(?P<name>[\w.-]+)")
+# What the retired product needed inside its containers.
+_NEEDED_NO_MORE: Final = ("azureml-", "azure-ml-api-sdk")
 _ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tar.bz2")
 
 
@@ -251,3 +253,12 @@ def says_name(requirement: str) -> bool:
     (True, False, False)
     """
     return _NAME.fullmatch(package_name(requirement)) is not None
+
+
+def is_needed_no_more(requirement: str) -> bool:
+    """Return whether a line is about a part of the retired SDK; Calotype has what scripts need.
+
+    >>> is_needed_no_more("AzureML_Core==1.0"), is_needed_no_more("azure-core")
+    (True, False)
+    """
+    return package_name(requirement).startswith(_NEEDED_NO_MORE)

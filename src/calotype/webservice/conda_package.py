@@ -28,11 +28,17 @@ PIP_NAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Normal name at conda: names at PyPI; any of them will do, and the first is installed."""
 
-NO_PYTHON: Final = frozenset(
-    {"cpuonly", "cudatoolkit", "cudnn", "ffmpeg", "gcc", "libgcc-ng", "mkl", "openssl"}
-    | {"pytorch-cuda", "pytorch-mutex"}
+_NO_PYTHON: Final = (
+    "-libgcc-mutex -openmp-mutex blas bzip2 c-compiler ca-certificates cmake compilers cpuonly "
+    "cudatoolkit cudnn curl cxx-compiler ffmpeg gcc git gxx intel-openmp ld-impl-linux-64 libblas "
+    "libcblas libffi libgcc libgcc-ng libgfortran-ng libgomp liblapack libopenblas libsqlite "
+    "libstdcxx libstdcxx-ng llvm-openmp make mkl nccl ncurses nomkl openblas openssl pytorch-cuda "
+    "pytorch-mutex readline sqlite tk xz zlib zstd"
 )
+NO_PYTHON: Final = frozenset(_NO_PYTHON.split())
 """What conda installs beside Python: nobody can say whether it is there."""
+
+_OF_PYTHON: Final = ("cuda-bindings", "cuda-core", "cuda-python")  # all else of CUDA is not
 
 _BRACKETS: Final = re.compile(r"\[(?P<inside>[^\]]*)\]")
 _VERSION: Final = re.compile(r"""\bversion\s*=\s*["']?(?P<version>[^"'\]]+)""")
@@ -60,7 +66,7 @@ def pip_line(package: str, *, installed: Collection[str] = ()) -> str | None:
     if found is None:
         return package
     own = package_name(found["name"])
-    if own in NO_PYTHON:
+    if own in NO_PYTHON or (own.startswith("cuda-") and own not in _OF_PYTHON):
         return None
     names = PIP_NAMES.get(own, (found["name"],))
     name = next((one for one in names if package_name(one) in installed), names[0])
@@ -70,7 +76,7 @@ def pip_line(package: str, *, installed: Collection[str] = ()) -> str | None:
 def _specifier(text: str) -> str:
     """Return `=1.2`, `==1.2=build`, `1.2 build` or `>=1.2,<2 build` as pip has it."""
     words = text.split()
-    while len(words) > 1 and words[0][-1] in "<>=!~,":  # `>= 1.2`
+    while len(words) > 1 and (words[0][-1] in "<>=!~,|" or words[1][0] in ",|"):  # `>= 1 , <2`
         words[:2] = [words[0] + words[1]]
     if not words:
         return ""
@@ -91,8 +97,9 @@ def _one(part: str) -> str:
     operator, version = part[: len(part) - len(version)], version.strip()
     if version in ("", "*"):
         return ""
-    if operator == "=":
-        return f"=={version.removesuffix('.*').removesuffix('*')}.*"
+    start = version.rstrip("*").rstrip(".")
     if operator in ("<", "<=", ">", ">=", "~="):
-        return f"{operator}{version.removesuffix('.*')}"
+        return f"{operator}{start}"
+    if operator == "=" or version.endswith("*"):
+        return f"{operator if operator == '!=' else '=='}{start}.*"
     return f"{operator or '=='}{version}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from calotype.webservice import unsupported
+from calotype.webservice.retired import Retired
 from calotype.webservice.unsupported_datasets import METHODS
 
 _ROWS: Final = {entry.name.partition(".")[2]: entry.name for entry in METHODS}
@@ -36,7 +37,4 @@ class AbsentMethods(metaclass=_WithAbsentMethods):
         def __getattr__(self, name: str) -> Callable[..., NoReturn]:
             return _telling(type(self), name)
 
-    @property
-    def partition_keys(self) -> NoReturn:
-        """Not here."""
-        unsupported.refuse("partition_keys")
+    partition_keys = Retired("partition_keys")

@@ -11,6 +11,7 @@ _DONE_BY_NOBODY: Final = (
     *("cancel", "complete", "fail", "flush", "set_tags", "start", "tag"),
     *("upload_file", "upload_files", "upload_folder", "wait_for_completion"),
 )
+_ROW: Final = "Run(…)"
 
 
 class OfflineRun:
@@ -27,7 +28,7 @@ class OfflineRun:
             return _print
         if name in _DONE_BY_NOBODY:
             return _nothing
-        row = unsupported.UNSUPPORTED["Run"]
+        row = unsupported.UNSUPPORTED[_ROW]
         raise AttributeError(f"A run has no '{name}' here. {row.why} {row.instead}")
 
 
@@ -35,12 +36,12 @@ class _RunKind(type):
     """The kind of `Run`: a class that gives the run of this process, and is called by nobody."""
 
     def __call__(cls, *_args: Any, **_named: Any) -> NoReturn:
-        unsupported.refuse("Run")
+        unsupported.refuse(_ROW)
 
     def __getattr__(cls, name: str) -> NoReturn:
         if name.startswith("__"):  # Python itself looks, and nobody uses it
             raise AttributeError(name)
-        unsupported.refuse("Run", used=f"Run.{name}")
+        unsupported.refuse(_ROW, used=f"Run.{name}")
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, OfflineRun)
@@ -57,7 +58,7 @@ class Run(metaclass=_RunKind):
             WebserviceException: `allow_offline` is false (2006).
         """
         if not allow_offline:
-            unsupported.refuse("Run", used="Run.get_context(allow_offline=False)")
+            unsupported.refuse(_ROW, used="Run.get_context(allow_offline=False)")
         return OfflineRun()
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calotype import errors, files
-from calotype.workspace.location import CONFIGURATION, FOLDER, Location, find, is_database, nearest
+from calotype.workspace.location import (
+    CONFIGURATION,
+    FOLDER,
+    Location,
+    find,
+    is_database,
+    nearest,
+    users_folder,
+)
 
 if TYPE_CHECKING:
     from calotype.workspace.workspace import Workspace
@@ -40,7 +49,7 @@ def read(path: str | Path | None, file_name: str | None) -> Asked:
         UnparsableFile: the file is none of the retired SDK.
     """
     if path is None and file_name is None:
-        return Asked(None)
+        return _without_path()
     if path is not None and (str(path).startswith("file:") or is_database(str(path))):
         return Asked(path)
     given = Path(path or ".")
@@ -54,9 +63,8 @@ def read(path: str | Path | None, file_name: str | None) -> Asked:
         )
     if file_name is None and (made := _in(given)):
         return Asked(made)
-    beside = [given / folder / (file_name or _NAME) for folder in _FOLDERS]
-    found = next((one for one in beside if one.is_file()), None)
-    if found is not None:
+    beside = _beside(given, file_name)
+    if found := _first(beside):
         return _of_file(found)
     if file_name is not None:
         raise errors.NotFound(
@@ -65,6 +73,25 @@ def read(path: str | Path | None, file_name: str | None) -> Asked:
             got="none of " + ", ".join(str(one.absolute()) for one in beside),
         )
     return Asked(nearest(given.absolute()) or given)
+
+
+def _without_path() -> Asked:
+    """Look where a command would, and beside the script before the user's own workspace."""
+    place = find()
+    if place == users_folder() or not Location.of_folder(place).is_made:
+        found = _first(_beside(Path(), None))
+        with contextlib.suppress(errors.UnparsableFile):  # a `config.json` of something else
+            if found is not None:
+                return _of_file(found)
+    return Asked(None)
+
+
+def _beside(folder: Path, file_name: str | None) -> list[Path]:
+    return [folder / one / (file_name or _NAME) for one in _FOLDERS]
+
+
+def _first(paths: list[Path]) -> Path | None:
+    return next((one for one in paths if one.is_file()), None)
 
 
 def write(workspace: Workspace, folder: Path, file_name: str | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from calotype import __version__
+from calotype.webservice.conda_dependencies import is_needed_no_more
 from calotype.workspace.environments import EnvironmentDefinition
 
 PORT: Final = 5001
@@ -17,7 +18,6 @@ HOME: Final = "/service"
 USER: Final = "calotype"
 REQUIREMENTS: Final = "requirements.txt"
 WHEELS: Final = "wheels"
-_NEEDED_NO_MORE: Final = ("azureml-", "azure-ml-api-sdk")  # what of it scripts need comes with us
 _OURS: Final = {"PYTHONUNBUFFERED": "1", "CALOTYPE_CACHE": f"/tmp/{USER}"}  # noqa: S108 - a container's
 _GIVE_THEM: Final = "Set them where it runs: `docker run -e NAME` passes a variable on."
 _HEALTH: Final = (
@@ -60,7 +60,8 @@ def requirements(content: PackageContent) -> str:
     lines = [f"calotype{extras}=={__version__}"]
     if content.environment is not None:
         lines += [*content.environment.pip_options]
-        lines += [line for line in content.environment.pip_requirements if not _is_old(line)]
+        named = content.environment.pip_requirements
+        lines += [line for line in named if not is_needed_no_more(line)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -164,7 +165,3 @@ def _left_out(content: PackageContent) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
-
-
-def _is_old(line: str) -> bool:
-    return line.strip().lower().startswith(_NEEDED_NO_MORE)

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from calotype import errors
-from calotype.webservice.conda_dependencies import package_name, says_name
+from calotype.webservice.conda_dependencies import is_needed_no_more, package_name, says_name
 from calotype.webservice.conda_package import pip_line
 from calotype.workspace.environments import EnvironmentDefinition
 
 _TIME_LIMIT_S: Final = 60
-# What the retired product needed inside its containers; its part for scripts comes with Calotype.
-_NEEDED_NO_MORE: Final = ("azureml-", "azure-ml-api-sdk")
 _LIST: Final = (
     "import importlib.metadata as m, json, platform; print(json.dumps({'python': "
     "platform.python_version(), **{d.metadata['Name']: d.version for d in m.distributions() "
@@ -65,7 +63,7 @@ def check_packages(definition: EnvironmentDefinition, interpreter: str) -> None:
     lines = [*definition.pip_requirements, *filter(None, of_conda)]
     # What does not say its name may be there or not: nobody can look.
     named = [line for line in lines if says_name(line)]
-    wanted = [line for line in named if not _is_needed_no_more(line) and _applies(line)]
+    wanted = [line for line in named if not is_needed_no_more(line) and _applies(line)]
     missing = [line for line in wanted if package_name(line) not in there]
     others = [line for line in wanted if line not in missing and not _fits(line, there)]
     command = _command(interpreter, [*missing, *others])
@@ -121,10 +119,6 @@ def _installed(interpreter: str) -> dict[str, str]:
                 got=str(error),
             ) from error
     return {package_name(name): version for name, version in found.items()}
-
-
-def _is_needed_no_more(line: str) -> bool:
-    return package_name(line).startswith(_NEEDED_NO_MORE)
 
 
 def _applies(line: str) -> bool:

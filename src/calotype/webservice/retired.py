@@ -16,10 +16,10 @@ class Retired:
 
     def __init__(self, row: str = "") -> None:
         self._row = row
-        self._used = ""
+        self._name = self._used = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._used = f"{owner.__name__}.{name}"
+        self._name, self._used = name, f"{owner.__name__}.{name}"
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -29,7 +29,9 @@ class Retired:
 
     def __get__(self, instance: object, owner: type) -> Self:
         """Refuse to give it of an object; of the class, give what refuses when it is called."""
-        return self if instance is None else self()
+        if instance is not None:
+            unsupported.refuse(self._row or self._used, used=f"{owner.__name__}.{self._name}")
+        return self
 
     def __call__(self, *_args: Any, **_named: Any) -> NoReturn:
         """Refuse.

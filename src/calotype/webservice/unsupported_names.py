@@ -27,7 +27,7 @@ NAMES: Final = (
         "`calotype train` trains on this machine; Model.register takes any result.",
     ),
     *_all(
-        "Run get_run",
+        "Run(…) get_run",
         _SUBMITTED,
         "Print what shall be logged, as Run.get_context().log does here; Model.register takes the "
         "files that a training writes.",

@@ -148,6 +148,8 @@ class Workspace(plain.Workspace):
     ) -> Self:
         """Return the workspace at `path`, or the one that a command would use here.
 
+        Without a path, a `config.json` of this folder comes before the user's own workspace.
+
         Args:
             path: a folder, or a `config.json` of the retired SDK: then the workspace in its folder
                 or above, else the one that a command would use, which must have the name that the

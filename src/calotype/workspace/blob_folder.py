@@ -129,6 +129,7 @@ class BlobFolder:
             if path.stat().st_size != size:
                 return False
             os.utime(path)
+            path.stat()  # a `gc` may have had it between finding the file and making it young
         except FileNotFoundError:
             return False
         return True

@@ -70,11 +70,15 @@ def _database(workspace: Workspace) -> Iterator[Finding]:
 
 def _secrets(workspace: Workspace) -> Generator[Finding]:
     place = workspace.place
-    own = (place.root, place.key_file, place.root / CONFIGURATION, place.root / "workspace.db")
-    for path in own:
+    for path, mode, is_damage in (
+        (place.key_file, "600", True),
+        (place.root / CONFIGURATION, "600", True),
+        (place.root, "700", False),  # what is secret in it is sealed
+        (place.root / "workspace.db", "600", False),
+    ):
         if path.exists() and os.name == "posix" and path.stat().st_mode & 0o077:
-            mode = "700" if path.is_dir() else "600"
-            yield Finding(str(path), "Others than its owner may use it.", f"chmod {mode} '{path}'")
+            problem = "Others than its owner may use it."
+            yield Finding(str(path), problem, f"chmod {mode} '{path}'", is_damage)
     try:
         assert workspace.management_key
     except errors.CalotypeError as error:

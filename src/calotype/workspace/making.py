@@ -46,7 +46,7 @@ def make(name: str, place: Location) -> bool:
     _refuse_other_urls(place)
     _refuse_password(place.database)
     store_url.refuse_secrets(place.artifacts)
-    _make_root(place)
+    _make_folder(place)
     with waiting(place.root / "making.lock"):
         if place.is_made:
             return False
@@ -94,13 +94,12 @@ def join(url: str, folder: Path) -> Location:
             got="artifacts in a folder of the machine where it was made",
             action="Use it there, or make one with --artifacts.",
         )
-    _make_root(place)
+    _make_folder(place)
     _write_configuration(place)
     return place
 
 
-def _make_root(place: Location) -> None:
-    """Make the folder, for its owner only: models, logs and results lie in it."""
+def _make_folder(place: Location) -> None:
     try:
         place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

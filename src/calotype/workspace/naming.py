@@ -175,28 +175,36 @@ def checked_texts(values: Mapping[str, Any] | None, *, what: str) -> dict[str, s
     return made
 
 
+def tag_names(given: Iterable[str]) -> tuple[str, ...]:
+    """Return names of tags; a text is one of them."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def changed_tags(
     old: Mapping[str, str],
     *,
-    tags: Mapping[str, Any] | None,
-    add: Mapping[str, Any] | None,
-    remove: Iterable[str],
+    tags: Mapping[str, Any] | None = None,
+    add: Mapping[str, Any] | None = None,
+    remove: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Return tags after a change: what is both removed and added has its new value.
+    """Return tags as they become; some go before others are added.
+
+    >>> changed_tags({"a": "1", "b": "2"}, add={"a": 3}, remove=["a", "b"])
+    {'a': '3'}
 
     Args:
-        old: what there is.
-        tags: take the place of all of them.
-        add: are added, or change those of the same keys.
-        remove: keys of those that go; one key may be a text alone.
+        old: those that are there.
+        tags: take their place.
+        add: are added, or change those of the same names.
+        remove: names of those that go.
 
     Raises:
-        UnparsableValue: they are no mapping, or a key is empty.
+        UnparsableValue: some are none.
     """
-    gone = {remove} if isinstance(remove, str) else set(remove)
-    kept = checked_texts(old if tags is None else tags, what="tags")
-    left = {key: value for key, value in kept.items() if key not in gone}
-    return {**left, **checked_texts(add, what="tags")}
+    gone = set(tag_names(remove))
+    kept = old if tags is None else checked_texts(tags, what="tags")
+    left = {name: value for name, value in kept.items() if name not in gone}
+    return left | checked_texts(add, what="tags")
 
 
 def _pair(given: Any) -> tuple[str, ...]:

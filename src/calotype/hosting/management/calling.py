@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from calotype import errors
 from calotype.hosting.keeping import IS_UP
 from calotype.hosting.management import credentials, keeper
+from calotype.hosting.uris import FACT
 from calotype.serving.http_client import HttpClient, Reply
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
@@ -113,7 +114,7 @@ def client_for(
     if parts.scheme != "https":
         return HttpClient(timeout_s=timeout_s)
     certificate = service.access.tls_certificate or str(
-        (workspace.fact("front_door") or {}).get("tls_certificate", "")
+        (workspace.fact(FACT) or {}).get("tls_certificate", "")
     )
     host = service.access.host if service.access.port else _door_host(workspace)
     is_pem = bool(certificate) and Path(certificate).is_file() and _holds_certificate(certificate)
@@ -142,7 +143,7 @@ def document_reader(
 
 
 def _door_host(workspace: Workspace) -> str:
-    return str((workspace.fact("front_door") or {}).get("host") or "127.0.0.1")
+    return str((workspace.fact(FACT) or {}).get("host") or "127.0.0.1")
 
 
 def _reachable(host: str) -> str:

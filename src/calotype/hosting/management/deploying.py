@@ -30,6 +30,8 @@ def deploy(workspace: Workspace, request: DeployRequest) -> Service:
     checking.check_inference(workspace, models, request.inference, request.runtime)
     checking.check_runtime(request.target, request.runtime)
     request = dataclasses.replace(request, models=models)
+    if request.target != "batch":
+        keeper.warn_of_password(workspace.place)
     with changing(Layout.of(workspace.place), request.name):
         existing = _existing(workspace, request)
         if existing is not None:

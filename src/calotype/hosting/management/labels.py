@@ -32,6 +32,15 @@ class Labels:
     properties: Mapping[str, Any] | None = None
     description: str | None = None
 
+    def check(self, service: Service) -> None:
+        """Refuse what cannot be said about a service, before anything is done.
+
+        Raises:
+            UnparsableValue: tags or properties are none.
+            NotSupported: a property would be changed (2006).
+        """
+        self.changed(service)
+
     def changed(self, service: Service) -> dict[str, Any]:
         """Return the columns of a service that become different.
 

@@ -27,6 +27,7 @@ from calotype.hosting.source_folder import stored_anew
 from calotype.serving.auth.keys import ServiceKeys
 from calotype.serving.auth.tokens import LIFETIME_S, IssuedToken
 from calotype.serving.http_client import Reply
+from calotype.workspace.naming import tag_names
 from calotype.workspace.service_settings import Inference, RuntimeSettings
 from calotype.workspace.services import Service
 
@@ -79,7 +80,7 @@ class Management(VersionManagement):
             access: settings by name.
             tags: all of them.
             add_tags: to be added, or changed.
-            remove_tags: names of those that go.
+            remove_tags: names of those that go, before others are added.
             properties: to be added.
             description: another one.
 
@@ -87,8 +88,7 @@ class Management(VersionManagement):
             EmptyInput: nothing is to be changed.
             CalotypeError: the change cannot be made; nothing has changed then.
         """
-        gone = (remove_tags,) if isinstance(remove_tags, str) else tuple(remove_tags)
-        said = Labels(tags, add_tags, gone, properties, description)
+        said = Labels(tags, add_tags, tag_names(remove_tags), properties, description)
         is_about_more = any(one is not None for one in (models, inference, runtime, access))
         if not is_about_more and said == Labels():
             raise errors.EmptyInput(

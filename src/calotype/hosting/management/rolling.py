@@ -13,6 +13,7 @@ from calotype.hosting.management.shares import (
     split,
     write_shares,
 )
+from calotype.hosting.rollout_steps import IN_PROGRESS
 from calotype.workspace.services import Revision, Service, Version
 from calotype.workspace.workspace import Workspace
 
@@ -91,7 +92,8 @@ def roll_back(
 
 def is_rolled_out(version: Version) -> bool:
     """Whether a roll-out has given a version traffic that it could lose again."""
-    return bool(version.rollout) and not version.is_default and version.traffic_percent > 0
+    has_given = version.rollout.get("state") in (IN_PROGRESS, "done")
+    return has_given and not version.is_default and version.traffic_percent > 0
 
 
 def _end_rollout(workspace: Workspace, service: Service, version: Version) -> Service:

@@ -18,14 +18,12 @@ BY_HAND = "The traffic was shared out by hand"
 
 def begun(service: Service, name: str, rules: RolloutRules) -> dict[str, Any]:
     """Return the record of a roll-out that begins now."""
-    moment = now().isoformat()
     return {
         "rules": rules.model_dump(),
         "control": measured_against(service, name).name,
         "state": IN_PROGRESS,
         "reason": "",
-        "started_at": moment,
-        "step_since": moment,
+        "started_at": now().isoformat(),
     }
 
 

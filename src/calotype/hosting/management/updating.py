@@ -66,7 +66,7 @@ def apply(
         CalotypeError: they cannot be made; nothing has changed then.
     """
     values = _values(workspace, service, changes)
-    changes.labels.changed(service)  # or it raises, before anything is started
+    changes.labels.check(service)
     old = service.version(changes.version)
     base = base_of(old)
     revision = next_revision(workspace, service, old, changes)
