@@ -77,7 +77,10 @@ def test_what_is_said_about_a_model(ws: Workspace, weights: Path) -> None:
     model.remove_tags(["a"])
     model.add_properties({"p": "1"})
     model.update(description="new")
-    with pytest.raises(WebserviceException, match="Properties stay"):
+    with pytest.raises(
+        WebserviceException,
+        match="property 'p' of model 'net:1': expected properties to be added only",
+    ):
         model.add_properties({"p": "2"})
     read = Model.deserialize(ws, model.serialize())
     assert (read.tags, read.properties, read.description) == ({"b": "2"}, {"p": "1"}, "new")

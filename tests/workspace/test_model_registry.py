@@ -288,7 +288,7 @@ class TestUpdate:
         left = models.update(changed, tags={"x": "1", "y": "2", "z": "3"}, remove_tags=iter("zyx"))
         assert left.tags == {}
         assert changed.updated_at > model.updated_at
-        with pytest.raises(errors.NotSupported, match="another value of 'p'"):
+        with pytest.raises(errors.NotSupported, match="property 'p' of model 'm:1'"):
             models.update(model, properties={"p": "2"})
 
     def test_a_deleted_model_cannot_be_changed(self, workspace: Workspace, file: Path) -> None:

@@ -73,7 +73,7 @@ def verdict(drift: Drift) -> str:
         case "no reference":
             return (
                 f"There is nothing to compare with yet: the model knows no validation predictions, "
-                f"and all that was collected is of {drift.reference_is.removeprefix('the ')}. "
+                f"and all that was collected is of {drift.reference_is}. "
                 "Later days are compared with it."
             )
         case "too few":

@@ -22,6 +22,7 @@ from calotype.workspace.model_kinds import check_framework, recognise
 from calotype.workspace.naming import (
     Filters,
     Reference,
+    added_properties,
     changed_tags,
     check_name,
     checked_texts,
@@ -265,10 +266,11 @@ class ModelRegistry:
         """
         with self._database.writing() as connection:
             now_there = model_rows.get(connection, Reference(model.name, model.version))
-            more = checked_texts(properties, what="properties")
             values: dict[str, Any] = {
                 "tags": changed_tags(now_there.tags, tags=tags, add=add_tags, remove=remove_tags),
-                "properties": now_there.with_properties(more),
+                "properties": added_properties(
+                    now_there.properties, properties, where=f"model '{model.id}'"
+                ),
                 "description": now_there.description if description is None else description,
                 "details": {**now_there.details, **(details or {})},
                 "updated_at": now(),

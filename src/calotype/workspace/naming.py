@@ -207,6 +207,35 @@ def changed_tags(
     return left | checked_texts(add, what="tags")
 
 
+def added_properties(
+    old: Mapping[str, str], more: Mapping[str, Any] | None, *, where: str
+) -> dict[str, str]:
+    """Return properties and more of them.
+
+    >>> added_properties({"a": "1"}, {"b": 2}, where="model 'm:1'")
+    {'a': '1', 'b': '2'}
+
+    Args:
+        old: those that are there; they stay as they are.
+        more: are added.
+        where: whose they are.
+
+    Raises:
+        UnparsableValue: some are none.
+        NotSupported: one of those that are there would be changed (2006).
+    """
+    added = checked_texts(more, what="properties")
+    for name, value in added.items():
+        if old.get(name, value) != value:
+            raise errors.NotSupported(
+                "expected properties to be added only",
+                where=f"property '{name}' of {where}",
+                got=f"another value than '{old[name]}'",
+                action="Use a tag for what changes.",
+            )
+    return {**old, **added}
+
+
 def _pair(given: Any) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)

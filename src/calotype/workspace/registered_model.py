@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from calotype import errors
-
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
@@ -47,22 +45,6 @@ class RegisteredModel:
     def kind(self) -> str:
         """What it is: "image", "onnx", "sklearn" or "files"."""
         return str(self.details.get("kind", "files"))
-
-    def with_properties(self, more: dict[str, str]) -> dict[str, str]:
-        """Return its properties and more.
-
-        Raises:
-            NotSupported: one of them would be changed (2006).
-        """
-        for key, value in more.items():
-            if self.properties.get(key, value) != value:
-                raise errors.NotSupported(
-                    "expected properties that are new",
-                    where=f"model '{self.id}'",
-                    got=f"another value of '{key}'",
-                    action="Properties stay as they are: use a tag for what changes.",
-                )
-        return {**self.properties, **more}
 
     def to_document(self) -> dict[str, Any]:
         """Return this as commands print it."""

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from calotype import errors
 from calotype.hosting.management.checking import check_name
 from calotype.hosting.management.keeper import require_kept_here
-from calotype.workspace.naming import changed_tags, checked_texts
+from calotype.workspace.naming import added_properties, changed_tags
 from calotype.workspace.services import Service
 from calotype.workspace.workspace import Workspace
 
@@ -52,7 +51,9 @@ class Labels:
             "tags": changed_tags(
                 service.tags, tags=self.tags, add=self.add_tags, remove=self.remove_tags
             ),
-            "properties": _added(service, checked_texts(self.properties, what="properties")),
+            "properties": added_properties(
+                service.properties, self.properties, where=f"service '{service.name}'"
+            ),
         }
         if self.description is not None:
             values["description"] = self.description
@@ -83,15 +84,3 @@ def change(workspace: Workspace, name: str, labels: Labels, version: str | None 
             edit.change(**values)
     workspace.audit.note("service.update", name, changed=sorted(values))
     return workspace.services.get(name)
-
-
-def _added(service: Service, properties: Mapping[str, str]) -> dict[str, str]:
-    for name, value in properties.items():
-        if service.properties.get(name, value) != value:
-            raise errors.NotSupported(
-                "expected properties to be added only",
-                where=f"property '{name}' of service '{service.name}'",
-                got=f"another value than '{service.properties[name]}'",
-                action="Use a tag for what changes.",
-            )
-    return {**service.properties, **properties}
