@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
 from hosted import ECHO, Hosted, ask, until
 
 from calotype.hosting import locks
+from calotype.hosting.kept_door import EVERYTHING, KeptDoor
 
 CLIENTS = 32
 UPDATES = 3
@@ -130,6 +134,52 @@ def test_a_keeper_that_dies_when_new_replicas_are_ready_costs_no_request(hosted:
             )
     assert callers.failures == []
     assert set(callers.answers) == set(range(1, 3 + UPDATES))
+
+
+@pytest.mark.slow
+def test_old_replicas_stay_while_the_front_door_does_not_reach_the_new_ones(
+    hosted: Hosted,
+) -> None:
+    add_busy(hosted, "cluster")
+    door = locks.facts(hosted.layout.front_door_lock)["pid"]
+    with Callers(hosted, "busy") as callers:
+        until(lambda: callers.answers[1], "callers reach 1")
+        os.kill(door, signal.SIGSTOP)
+        hosted.update("busy", ECHO.replace("1", "2"))
+        until(lambda: _is_ready(hosted, 2), "a replica is ready")
+        hosted.until(
+            "busy",
+            lambda seen: seen.versions["default"].serving_revision == 2,
+            "the new revision is to serve",
+        )
+        time.sleep(11)  # the keeper has asked the door and had no answer
+        assert '"stopping"' not in hosted.logs()  # nobody takes leave yet
+        os.kill(door, signal.SIGCONT)
+        until(lambda: callers.answers[2], "callers reach 2")
+        hosted.until("busy", lambda seen: {one.revision for one in seen.replicas} == {2}, "1 left")
+    assert callers.failures == []
+    assert set(callers.answers) == {1, 2}
+
+
+def test_a_front_door_that_is_not_adopted_yet_reaches_nothing(hosted: Hosted) -> None:
+    """Else the old replicas would leave before it knows the new ones."""
+    workspace, layout = hosted.workspace, hosted.layout
+    may_go_on = threading.Event()
+    slow = mock.Mock(wraps=workspace)
+    slow.fact.side_effect = lambda name: may_go_on.wait(20) and workspace.fact(name)
+
+    async def keep() -> None:
+        door = KeptDoor(slow, layout, {}, lambda: None)
+        keeping = asyncio.create_task(door.keep(is_up=True))
+        assert await door.publish() == EVERYTHING
+        may_go_on.set()
+        await keeping
+
+    held = locks.Held.take(layout.front_door_lock)
+    assert held is not None
+    with held:
+        held.say({})
+        asyncio.run(keep())
 
 
 def _is_ready(hosted: Hosted, revision: int) -> bool:

@@ -259,8 +259,8 @@ class KeptDoor:
         if not self._is_wanted:
             return set()
         async with self._publishing:
-            if not self._facts:
-                return set()  # it has no address yet
+            if not self._facts:  # it has no address yet, or has not been adopted yet
+                return self._silence()
             routes = self._routes(self._facts)
             if routes == self._written and not self._unlinked and not anew:
                 return set()
@@ -273,12 +273,18 @@ class KeptDoor:
         try:
             said = await self._call()
         except control.NobodyThere:
-            # One that is still to take its lock reads the routes afterwards.
-            return set(EVERYTHING) if self._process.is_running else set()
+            return self._silence()
         except errors.CalotypeError as error:
             logger.warning("the front door does not take the new routes: %s", error)
             return set(EVERYTHING)
         return {str(name).rpartition("/")[2] for name in said["waiting_for"]}
+
+    def _silence(self) -> set[str]:
+        """Return what it does not reach when it has said nothing.
+
+        One that is still to take its lock reads the routes afterwards.
+        """
+        return set(EVERYTHING) if self._process.is_running else set()
 
     async def _write(self, routes: Routes) -> None:
         await asyncio.to_thread(routes.write, self._layout.routes)

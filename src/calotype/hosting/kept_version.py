@@ -87,20 +87,39 @@ class KeptVersion:
             kept = version.revision(old[0]).runtime
             if old[1] == self._service.shape:
                 await self._bring(old, self._count(kept, place))
-        self._leave_strays(wanted)
+        await self._leave_strays(wanted)
         self._watch.look(version, self.replicas)
 
-    def _leave_strays(self, wanted: Key) -> None:
-        """End what is neither wanted nor serving, such as what another keeper had begun.
+    async def _leave_strays(self, wanted: Key) -> None:
+        """End what is neither wanted nor serving: the old ones, or what another keeper had begun.
 
-        It would answer in turn with what serves: they share a listening socket. It stays while
-        nothing else answers.
+        They answer in turn with what serves, whose listening socket they share. They stay while
+        callers reach nothing else.
         """
-        strays = [one for one in self.replicas if one.key not in (wanted, self.serving)]
-        if self.serving is None or any(map(self.is_ready, self.replicas)):
-            self._retire(strays, is_replaced=self.serving is not None)
+        kinds = wanted, self.serving
+        strays = [one for one in self.replicas if one.key not in kinds and one.is_live]
+        if not strays:
+            self._leave_by_s = 0.0
+        elif self.serving is None:
+            self._retire(strays, is_replaced=False)
+        elif any(map(self.is_ready, self.replicas)) and await self._is_reached():
+            self._leave_by_s = 0.0
+            self._retire(strays, is_replaced=True)
         else:
             self._retire([one for one in strays if one.phase == "starting"], is_replaced=True)
+
+    async def _is_reached(self) -> bool:
+        """Return whether callers reach all that serves, or have been waited for long enough.
+
+        A front door that never answers keeps nobody from being updated: it passes nothing on.
+        """
+        self._leave_by_s = self._leave_by_s or time.monotonic() + _LEAVES_WITHIN_S
+        unreached = await self._service.publish()
+        key = self.serving
+        ready = [one for one in self.replicas if one.key == key and one.phase == "ready"]
+        are_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in ready)})
+        are_serving = all(map(self.is_ready, ready))
+        return (are_reached and are_serving) or time.monotonic() > self._leave_by_s
 
     def _learn(self, version: Version) -> None:
         if version.wanted_revision != self._wanted:
@@ -147,7 +166,7 @@ class KeptVersion:
         return len(ready) >= count
 
     async def _switch(self, key: Key, version: Version) -> None:
-        """Let callers reach the new replicas, then take leave of the old ones."""
+        """Let callers reach the new replicas."""
         new = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         for one in new:
             await one.accept()
@@ -155,17 +174,6 @@ class KeptVersion:
             self.serving = key
             logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
             await self._service.record.tell_serving(self.name, key[0])
-        others = [one for one in self.replicas if one.key != key and one.is_live]
-        if not others:
-            self._leave_by_s = 0.0
-            return
-        unreached = await self._service.publish()
-        self._leave_by_s = self._leave_by_s or time.monotonic() + _LEAVES_WITHIN_S
-        is_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in new)})
-        # A front door that never answers keeps nobody from being updated: it passes nothing on.
-        if is_reached or time.monotonic() > self._leave_by_s:
-            self._leave_by_s = 0.0
-            self._retire(others, is_replaced=True)
 
     def _retire(self, replicas: list[KeptReplica], *, is_replaced: bool) -> None:
         for one in replicas:
