@@ -166,7 +166,12 @@ def test_a_front_door_that_is_not_adopted_yet_reaches_nothing(hosted: Hosted) ->
     workspace, layout = hosted.workspace, hosted.layout
     may_go_on = threading.Event()
     slow = mock.Mock(wraps=workspace)
-    slow.fact.side_effect = lambda name: may_go_on.wait(20) and workspace.fact(name)
+
+    def fact(name: str) -> object:
+        assert may_go_on.wait(20)
+        return workspace.fact(name)
+
+    slow.fact.side_effect = fact
 
     async def keep() -> None:
         door = KeptDoor(slow, layout, {}, lambda: None)
