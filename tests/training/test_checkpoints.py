@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from calotype.images.image_directory import ImageDirectory
 from calotype.models.image_model import ImageModel
 from calotype.models.tensors import save_tensors
 from calotype.progress import SILENCE
-from calotype.training import run
+from calotype.training import fit, run
 from calotype.training.checkpoints import Checkpoints, folder_of
 from calotype.training.epochs import read_epochs
 from calotype.training.fit import fit_job
@@ -86,6 +86,14 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
             break
         time.sleep(0.02)
     assert condition()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exportable() -> Iterator[None]:
+    """Spare each of many trainings here the trial export, which takes longer than they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "check_exportable", lambda *_args, **_options: None)
+        yield
 
 
 @pytest.fixture(scope="module")
