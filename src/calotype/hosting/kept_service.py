@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from calotype.hosting.kept_access import KeptAccess
 from calotype.hosting.kept_address import KeptAddress
+from calotype.hosting.kept_door import EVERYTHING
 from calotype.hosting.kept_record import KeptRecord
 from calotype.hosting.kept_replica import KeptReplica, found_replicas
 from calotype.hosting.kept_version import KeptVersion
@@ -79,6 +80,7 @@ class KeptService:
         made_at = record.created_at if record is not None else None
         self._files = ServiceFiles(workspace, layout, name, made_at)
         self._door = door
+        self._unreached: set[str] = set()
         self._adopted_s = 0.0
         self._cleaned: object = None
         self.rounds = Rounds(
@@ -103,7 +105,12 @@ class KeptService:
         Returns:
             Those that it does not reach yet, as `KeptDoor.publish` has them.
         """
-        return await self._door.publish()
+        self._unreached = await self._door.publish()
+        return self._unreached
+
+    def reaches(self, one: KeptReplica) -> bool:
+        """Whether callers can come as far as a replica, by what was published last."""
+        return self.address.has_port or self._unreached.isdisjoint({one.name, *EVERYTHING})
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
@@ -134,8 +141,9 @@ class KeptService:
         self.forgives = False
         if self._is_hopeless():
             self.address.stop()
-        await self._tell(record)
+        # Who is told that it is Healthy calls it at once.
         await self.publish()
+        await self._tell(record)
         await self._clean(record)
 
     def _is_hopeless(self) -> bool:

@@ -227,7 +227,7 @@ class KeptVersion:
     @property
     def pulse_s(self) -> float:
         """How often it has to be looked at when nobody tells of a change."""
-        is_settled = bool(self.replicas) and all(self.is_ready(one) for one in self.replicas)
+        is_settled = bool(self.replicas) and all(map(self._is_served, self.replicas))
         return self._watch.pulse_s if is_settled else min(self._watch.pulse_s, 1.0)
 
     @property
@@ -249,9 +249,12 @@ class KeptVersion:
         """Whether callers reach a replica, and it takes their requests."""
         return one.phase == "ready" and one.is_serving and one.key == self.serving
 
+    def _is_served(self, one: KeptReplica) -> bool:
+        return self.is_ready(one) and self._service.reaches(one)
+
     def state(self, version: Version) -> tuple[State, Fault | None]:
         """Return how it is, and why not better."""
-        serves = any(self.is_ready(one) for one in self.replicas)
+        serves = any(map(self.is_ready, self.replicas))
         shape = self._service.shape
         is_over = (self._failed or self._shortage) is not None
         is_changing = self.serving != (version.wanted_revision, shape) and not is_over
@@ -272,15 +275,21 @@ class KeptVersion:
         """Return how it is when callers do not get as far as its replicas."""
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
-        if not why and serves and not self._service.is_reachable:
+        if not why and serves and not self._is_reachable:
             why = "The front door does not answer yet."
-            state = "Unhealthy" if self._was_reached else "Transitioning"
+            others = [one for one in self.replicas if one.phase == "ready"]
+            goes_on = any(one.key != self.serving for one in others)  # they wait to be replaced
+            state = "Unhealthy" if self._was_reached and not goes_on else "Transitioning"
         if not why:
             self._closed = None
             return None
         if self._closed is None or self._closed["message"] != why:
             self._closed = fault(why)
         return state, self._closed
+
+    @property
+    def _is_reachable(self) -> bool:
+        return self._service.is_reachable and any(map(self._is_served, self.replicas))
 
     def _short(self, place: Place) -> Fault | None:
         said = place.shortage or self._service.address.trouble
