@@ -228,15 +228,16 @@ class KeptService:
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
-        if self._cleaned == (states := [(one.key, one.phase) for one in self.replicas]):
-            return
-        self._cleaned = states
-        living = {Path(one.log).name for one in self.replicas}
         needed = {
             (version.name, number)
             for version in record.versions
             for number in self.versions[version.name].revisions_in_use(version)
         }
+        # A version that is made again begins with the same number, and runs what lies there.
+        if self._cleaned == (seen := (needed, [(one.key, one.phase) for one in self.replicas])):
+            return
+        self._cleaned = seen
+        living = {Path(one.log).name for one in self.replicas}
         await asyncio.to_thread(self._files.forget_logs, but=living)
         await asyncio.to_thread(self._files.forget_revisions, but=needed)
         if not any(one.key[1] != self.shape for one in self.replicas):

@@ -78,8 +78,7 @@ class KeptVersion:
         self._shortage = self._short(place)
         old = self.serving
         if self._failed is None and self._shortage is None:
-            if await self._bring(wanted, count):
-                await self._switch(wanted, version)
+            if await self._bring(wanted, count) and await self._switch(wanted, version):
                 old = None
         elif wanted != old and version.serving_revision != version.wanted_revision:
             self._retire([one for one in self.replicas if one.key == wanted], is_replaced=False)
@@ -118,6 +117,8 @@ class KeptVersion:
         key = self.serving
         ready = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         are_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in ready)})
+        if not any(map(self.is_ready, ready)):
+            return False  # they have died meanwhile
         are_serving = all(map(self.is_ready, ready))
         return (are_reached and are_serving) or time.monotonic() > self._leave_by_s
 
@@ -131,8 +132,9 @@ class KeptVersion:
                 self._failed = version.error
         if self.serving is None and version.serving_revision is not None:
             # Of those that were found running, or will be started.
-            shapes = [one.key for one in self.replicas if one.key[0] == version.serving_revision]
-            self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
+            found = [one for one in self.replicas if one.key[0] == version.serving_revision]
+            best = max(found, key=lambda one: (one.phase == "ready", one.is_accepting), default=None)
+            self.serving = best.key if best else (version.serving_revision, self._service.shape)
         self.is_known = True
 
     def _count(self, runtime: RuntimeSettings, place: Place) -> int:
@@ -158,22 +160,29 @@ class KeptVersion:
                 self.replicas.append(one)
                 self._later(self._starts.launch(one))
         elif len(live) > count:
-            spare = sorted(live, key=lambda one: (one.phase == "ready", one.in_flight))
+            spare = sorted(live, key=self._worth)
             self._retire(spare[: len(live) - count], is_replaced=True)
         if key == self.serving:
             for one in ready:
                 await one.accept()
         return len(ready) >= count
 
-    async def _switch(self, key: Key, version: Version) -> None:
-        """Let callers reach the new replicas."""
+    def _worth(self, one: KeptReplica) -> tuple[bool, bool, bool, int]:
+        """Return how much callers would miss a replica."""
+        return one.phase == "ready", self._is_served(one), one.is_accepting, one.in_flight
+
+    async def _switch(self, key: Key, version: Version) -> bool:
+        """Let callers reach the new replicas; return whether all of these take their requests."""
         new = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         for one in new:
             await one.accept()
+        if not all(one.phase == "ready" and one.is_accepting for one in new):
+            return False  # those that are there go on
         if self.serving != key or version.serving_revision != key[0]:
             self.serving = key
             logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
             await self._service.record.tell_serving(self.name, key[0])
+        return True
 
     def _retire(self, replicas: list[KeptReplica], *, is_replaced: bool) -> None:
         for one in replicas:
