@@ -132,3 +132,12 @@ def test_old_replicas_stay_when_the_new_ones_die_on_their_way_to_callers(kept: K
 
     after = kept.reconcile(seen.append, publish, **two_revisions(VERSION))
     assert phases(after) == {"old": "ready", "new": "ended"}
+
+
+def test_what_is_forgiven_while_others_are_looked_at_is_tried_again(kept: Kept) -> None:
+    """The round that is under way forgets that its service was to forgive."""
+    error = {"message": "it has no weights", "revision": "1"}
+    failed: dict[str, Any] = {"serving_revision": None, "state": "Failed", "error": error}
+    assert phases(kept.reconcile(lambda _: None, all_reached, **failed)) == {}
+    seen = kept.reconcile(KeptVersion.forgive, all_reached, **failed)
+    assert list(phases(seen).values()) == ["starting"]

@@ -52,6 +52,7 @@ class KeptVersion:
         self._starts = ReplicaStarts(service, name)
         self._watch = ReplicaWatch(self._later)
         self._wanted = 0
+        self._forgives = False
         self._failed: Fault | None = None  # why the wanted revision cannot be
         self._trouble: Fault | None = None  # why something is not as it should be now
         self._closed: Fault | None = None  # why callers do not reach what is ready
@@ -128,8 +129,10 @@ class KeptVersion:
             self._failed = self._trouble = None
             self._failures, self._next_try_s = 0, 0.0
             said = version.error or {}
-            if said.get("revision") == str(self._wanted) and not self._service.forgives:
+            forgives = self._forgives or self._service.forgives
+            if said.get("revision") == str(self._wanted) and not forgives:
                 self._failed = version.error
+            self._forgives = False
         if self.serving is None and version.serving_revision is not None:
             # Of those that were found running, or will be started.
             found = [one for one in self.replicas if one.key[0] == version.serving_revision]
@@ -194,7 +197,7 @@ class KeptVersion:
 
     def forgive(self) -> None:
         """Try anew what failed."""
-        self._wanted = 0
+        self._wanted, self._forgives = 0, True
 
     def adopt(self, name: str, facts: dict[str, object]) -> None:
         """Take in a replica that another keeper started."""

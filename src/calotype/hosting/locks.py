@@ -22,6 +22,7 @@ except ImportError:  # pragma: no cover - no services in the background there
 
 _ATTEMPTS: Final = 3
 _GLANCE_S: Final = 0.003
+_LOOKED_AT_ATTEMPTS: Final = 1000  # who looks may be put aside by the system meanwhile
 
 
 class Held:
@@ -54,11 +55,12 @@ class Held:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(descriptor)
                 attempts += 1
-                if attempts > _ATTEMPTS:
+                most = _LOOKED_AT_ATTEMPTS if _is_only_looked_at(descriptor) else _ATTEMPTS
+                os.close(descriptor)
+                if attempts > most:
                     return None
-                time.sleep(_GLANCE_S)  # it may be somebody who only looks
+                time.sleep(_GLANCE_S)
                 continue
             if _is_at(descriptor, path):
                 return cls(path, descriptor)
@@ -123,6 +125,16 @@ def facts(path: Path) -> dict[str, Any]:
         if isinstance(said, dict):
             return said
     return {}
+
+
+def _is_only_looked_at(descriptor: int) -> bool:
+    """Whether those who keep us from a lock do no more than find out who has it."""
+    assert fcntl is not None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
