@@ -105,8 +105,10 @@ class KeptService:
         Returns:
             Those that it does not reach yet, as `KeptDoor.publish` has them.
         """
-        self._unreached = await self._door.publish()
-        return self._unreached
+        unreached = await self._door.publish()
+        if self._door.is_known:  # else it goes on as it did under another keeper
+            self._unreached = unreached
+        return unreached
 
     def reaches(self, one: KeptReplica) -> bool:
         """Whether callers can come as far as a replica, by what was published last."""
