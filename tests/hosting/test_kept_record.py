@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from doors import record
 
@@ -29,7 +31,7 @@ def test_a_name_that_is_used_again_is_told_nothing_of_the_one_before(tmp_path: P
 
         async def tell() -> None:
             may_write = threading.Event()
-            kept_record._WRITER.submit(may_write.wait, 20)  # a database that is slow
+            writer.submit(may_write.wait, 20)  # a database that is slow
             kept = kept_record.KeptRecord(records, "echo", records.get("echo"))
             telling = [
                 asyncio.create_task(kept.tell_serving("default", 1)),
@@ -43,7 +45,8 @@ def test_a_name_that_is_used_again_is_told_nothing_of_the_one_before(tmp_path: P
             await kept.tell(("Healthy", None), {})
 
         before = service_of_now(0)
-        asyncio.run(tell())
+        with ThreadPoolExecutor(1) as writer, mock.patch.object(kept_record, "_WRITER", writer):
+            asyncio.run(tell())
         seen = records.get("echo")
         assert seen.version().serving_revision is None
         assert (seen.state, seen.access) == (before.state, before.access)

@@ -156,7 +156,7 @@ class KeptService:
         kept = self.versions[name]
         kept.retire_all()
         kept.replicas = [one for one in kept.replicas if one.phase != "ended"]
-        if not kept.replicas:
+        if not kept.replicas and not kept.is_unpacking:
             kept.close()
             del self.versions[name]
 
@@ -236,7 +236,8 @@ class KeptService:
             for number in self.versions[version.name].revisions_in_use(version)
         }
         # A version that is made again begins with the same number, and runs what lies there.
-        if self._cleaned == (seen := (needed, [(one.key, one.phase) for one in self.replicas])):
+        phases = [(one.key, one.phase) for one in self.replicas]
+        if self._cleaned == (seen := (needed, list(self.versions), phases)):
             return
         self._cleaned = seen
         living = {Path(one.log).name for one in self.replicas}

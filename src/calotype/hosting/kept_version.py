@@ -136,7 +136,9 @@ class KeptVersion:
         if self.serving is None and version.serving_revision is not None:
             # Of those that were found running, or will be started.
             found = [one for one in self.replicas if one.key[0] == version.serving_revision]
-            best = max(found, key=lambda one: (one.phase == "ready", one.is_accepting), default=None)
+            best = max(
+                found, key=lambda one: (one.phase == "ready", one.is_accepting), default=None
+            )
             self.serving = best.key if best else (version.serving_revision, self._service.shape)
         self.is_known = True
 
@@ -251,6 +253,11 @@ class KeptVersion:
             return False  # what served before is started again
         place = self._service.places.get(self.name)
         return self._failed is not None or bool(place and place.shortage)
+
+    @property
+    def is_unpacking(self) -> bool:
+        """Whether files are being written, which nobody else may have to find."""
+        return self._starts.is_unpacking
 
     @property
     def next_try_s(self) -> float:
