@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import threading
 from urllib.parse import urlsplit
@@ -62,21 +61,6 @@ def test_a_cluster_service_answers_at_the_front_door(hosted: Hosted) -> None:
     assert score_at_door(hosted, "many") == 200
     hosted.delete("many")
     hosted.until_gone()
-
-
-def test_what_is_healthy_is_told_so_by_the_next_keeper_at_once(hosted: Hosted) -> None:
-    hosted.add("one", target="cluster", num_replicas=1)
-    hosted.until_state("one", "Healthy")
-    before = hosted.keeper()
-    assert before is not None
-    os.kill(before, signal.SIGKILL)
-    until(lambda: hosted.keeper() not in (None, before), "the next keeper")
-    for _ in range(2):
-        keeping.notify(hosted.workspace, "one")
-        assert hosted.observe("one").state == "Healthy"
-    said = hosted.layout.keeper_log.read_text()
-    assert "adopting replica" in said
-    assert re.findall("service one: (.*)", said) == ["Healthy"]
 
 
 @pytest.mark.slow

@@ -143,9 +143,12 @@ class KeptService:
         self.forgives = False
         if self._is_hopeless():
             self.address.stop()
-        # Who is told that it is Healthy calls it at once.
-        await self.publish()
-        await self._tell(record)
+        if self.address.has_port:  # a front door that is slow tells nothing about it
+            await self._tell(record)
+            await self.publish()
+        else:  # who is told that it is Healthy calls it at once
+            await self.publish()
+            await self._tell(record)
         await self._clean(record)
 
     def _is_hopeless(self) -> bool:
