@@ -17,7 +17,7 @@ from calotype.serving.guard import Guard
 from calotype.serving.protocol import guarded_protocol
 from calotype.serving.settings import ServiceSettings
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
