@@ -18,6 +18,7 @@ import pytest
 import trustme
 from browser import page_server, seen_by_page
 from running import (
+    ANSWER_S,
     Program,
     Reply,
     ask_over,
@@ -187,7 +188,7 @@ def _connect(authority: trustme.CA, port: int, **versions: Any) -> http.client.H
     authority.configure_trust(context)
     for name, version in versions.items():
         setattr(context, name, version)
-    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=ANSWER_S)
 
 
 def _serial(connection: http.client.HTTPSConnection) -> str:
