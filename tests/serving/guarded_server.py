@@ -67,8 +67,11 @@ class GuardedServer:
             with contextlib.suppress(ConnectionError):
                 if answer := self.exchange(data):
                     return answer
-            wait_until(lambda: self.guard.meter.closed["silent"] > too_late, "its end")
+            self._wait_for_silence(too_late)
         raise AssertionError("the first byte never arrived in time")
+
+    def _wait_for_silence(self, before: int) -> None:
+        wait_until(lambda: self.guard.meter.closed["silent"] > before, "the end of a silent one")
 
 
 def read_all(connection: socket.socket) -> bytes:

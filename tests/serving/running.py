@@ -76,7 +76,9 @@ class Program:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request over a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)) as connection:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+        ) as connection:
             return ask_over(connection, method, path, body, headers)
 
     def score(self, value: object, **headers: str) -> Reply:

@@ -254,7 +254,8 @@ def test_silent_connections_are_limited_before_their_handshake(
     authority = trustme.CA()
     _issue(authority, tmp_path)
     tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
-    options = ("--isolation", isolation, "--max-connections", 10, *tls)
+    # Silent ones are to be ended for their number, and not for their silence.
+    options = ("--isolation", isolation, "--max-connections", 10, "--header-timeout-s", 120, *tls)
     with serving(tmp_path, "--entry-script", script, *options) as program:
 
         def is_healthy() -> bool:
