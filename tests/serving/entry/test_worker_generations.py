@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,10 @@ def test_a_script_may_use_torch_when_it_is_imported(tmp_path: Path, log: Path) -
     asyncio.run(scenario())
 
 
+def always(delay_s: float) -> Callable[[int], float]:
+    return lambda attempts: delay_s
+
+
 def test_a_reload_while_a_worker_is_to_be_restarted_makes_no_worker_too_many(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +185,7 @@ def test_a_reload_while_a_worker_is_to_be_restarted_makes_no_worker_too_many(
             await until(lambda: service.restarts == 1)
             await until(lambda: service.ready_workers == 1)
             for delay_s in (0.8, 4.0, 20.0):  # more than a reload takes, on however slow a machine
-                monkeypatch.setattr(supervisor, "_delay_s", lambda _, delay_s=delay_s: delay_s)
+                monkeypatch.setattr(supervisor, "_delay_s", always(delay_s))
                 if await reloaded(service):
                     return
         pytest.fail("each reload took longer than the wait for another worker")
