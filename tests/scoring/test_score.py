@@ -23,7 +23,8 @@ from calotype.scored_dataset import ScoredDataset
 from calotype.scoring.score import score
 from calotype.scoring.scorer import Scorer
 
-# A run that closes a part every fraction of a second, so that a kill finds some closed.
+# A run that closes a part every fraction of a second, so that a kill finds some closed; halfway it
+# waits for its end, however late that comes.
 SLOW_RUN = """
 import signal, sys, time
 from pathlib import Path
@@ -32,13 +33,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in 
 from calotype.scoring.scorer import Scorer
 module._ROWS_PER_GROUP = 8
 
+is_resumed = "--resume" in sys.argv
+done = 0
+
 class Slow(module.SILENCE.__class__):
     def advance(self, count=1, *, note=""):
+        global done
+        done += count
         time.sleep(0.005 * count)
+        while done >= 104 and not is_resumed:
+            time.sleep(0.005)
 
 print("begun", flush=True)
 module.score(Scorer(sys.argv[1], "fp32"), Path(sys.argv[2]), Path(sys.argv[3]),
-             part_s=0.02, resume="--resume" in sys.argv, progress=Slow())
+             part_s=0.02, resume=is_resumed, progress=Slow())
 """
 
 
