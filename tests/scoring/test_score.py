@@ -293,15 +293,19 @@ def test_nothing_is_written_into_a_fresh_home(
     home.mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG")}
     for precision in ("fp32", "bf16", "int8"):
-        subprocess.run(
+        done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("calotype")),
                 *("-q", "score", "--model", str(scorer.model.path), "--precision", precision),
                 *("--images", str(photograph_folder), "--out", str(tmp_path / precision)),
             ],
             env={**kept, "HOME": str(home), "CALOTYPE_CACHE": str(tmp_path / "cache")},
-            check=True,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        without_bf16 = precision == "bf16" and "a CPU that computes in bf16" in done.stderr
+        assert done.returncode == 0 or without_bf16, done.stderr
     assert list(home.rglob("*")) == []
 
 
