@@ -45,7 +45,7 @@ def desk(shared_folder: Path, imagenet_model: ImageModel, tmp_path_factory: pyte
     """
     folder = tmp_path_factory.mktemp("desk")
     for index, category in enumerate(CATEGORIES):
-        photographs.write(folder / "photos" / category, count=14, size=(96, 72), seed=index)
+        photographs.write(folder / "photos" / category, count=8, size=(96, 72), seed=index)
     photographs.write(folder, count=1, size=(320, 240))
     (folder / "00000.jpg").rename(folder / "photo.jpg")
     shutil.copy(imagenet_model.path / ONNX, folder / "net.onnx")
