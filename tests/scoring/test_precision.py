@@ -63,7 +63,10 @@ def test_auto_takes_the_fastest_that_was_measured_to_agree(
 def test_auto_leaves_out_what_the_processor_does_not_compute_in(
     model: ImageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino, "has_in_hardware", lambda _: False)
+    def none(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr(openvino, "has_in_hardware", none)
     found = measured(model, tmp_path / "m", bf16=agreement(0.995))
     assert fastest_to_trust(found) == "fp32"
     with pytest.raises(errors.OperationFailed, match="expected a CPU that computes in bf16"):
