@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from calotype.hosting.kept_access import KeptAccess
 from calotype.hosting.kept_address import KeptAddress
+from calotype.hosting.kept_door import EVERYTHING
 from calotype.hosting.kept_record import KeptRecord
 from calotype.hosting.kept_replica import KeptReplica, found_replicas
 from calotype.hosting.kept_version import KeptVersion
@@ -80,6 +81,7 @@ class KeptService:
         self._files = ServiceFiles(workspace, layout, name, made_at)
         self._door = door
         self._adopted_s = 0.0
+        self._reached: set[str] | None = None  # of replicas, by the front door; not asked yet
         self._cleaned: object = None
         self.rounds = Rounds(
             f"service {name}", self._reconcile, rest_s=self._rest_s, is_over=lambda: self.is_over
@@ -104,6 +106,24 @@ class KeptService:
             Those that it does not reach yet, as `KeptDoor.publish` has them.
         """
         return await self._door.publish()
+
+    def reaches(self, one: KeptReplica) -> bool:
+        """Whether callers reach a replica that is to answer them."""
+        return self.address.has_port or self._reached is None or one.name in self._reached
+
+    async def _learn_reached(self) -> bool:
+        """Tell the front door which replicas to reach; return whether it reaches others now."""
+        asked = {
+            one.name
+            for kept in self.versions.values()
+            for one in kept.replicas
+            if kept.takes_requests(one)
+        }
+        unreached = await self.publish()
+        before = self._reached
+        if unreached.isdisjoint(EVERYTHING):  # else nothing is known but what was known before
+            self._reached = asked - unreached
+        return self._reached != before
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
@@ -134,8 +154,11 @@ class KeptService:
         self.forgives = False
         if self._is_hopeless():
             self.address.stop()
+        if self._reached is None:  # what is adopted may be reached already
+            await self._learn_reached()
         await self._tell(record)
-        await self.publish()
+        if await self._learn_reached():
+            await self._tell(record)
         await self._clean(record)
 
     def _is_hopeless(self) -> bool:
@@ -216,7 +239,7 @@ class KeptService:
     async def _tell(self, record: Service) -> None:
         told = {one.name: self.versions[one.name].state(one) for one in record.versions}
         asked = [told[one.name] for one in with_requests(record.versions)]
-        await self.record.tell(_worst(asked), told)
+        await self.record.tell(worst(asked), told)
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
@@ -259,7 +282,7 @@ class KeptService:
         self.address.stop()
 
 
-def _worst(states: list[Told]) -> Told:
+def worst(states: list[Told]) -> Told:
     """Return the state of a service whose callers reach versions that are so."""
     order: tuple[State, ...] = ("Transitioning", "Unschedulable", "Unhealthy", "Failed", "Healthy")
     for state in order:

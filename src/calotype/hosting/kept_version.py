@@ -102,7 +102,7 @@ class KeptVersion:
             self._leave_by_s = 0.0
         elif self.serving is None:
             self._retire(strays, is_replaced=False)
-        elif any(map(self.is_ready, self.replicas)) and await self._is_reached():
+        elif any(map(self.takes_requests, self.replicas)) and await self._is_reached():
             self._leave_by_s = 0.0
             self._retire(strays, is_replaced=True)
         else:
@@ -118,7 +118,7 @@ class KeptVersion:
         key = self.serving
         ready = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         are_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in ready)})
-        are_serving = all(map(self.is_ready, ready))
+        are_serving = all(map(self.takes_requests, ready))
         return (are_reached and are_serving) or time.monotonic() > self._leave_by_s
 
     def _learn(self, version: Version) -> None:
@@ -245,16 +245,25 @@ class KeptVersion:
         """When something may be tried again, on the monotonic clock."""
         return self._next_try_s
 
+    def takes_requests(self, one: KeptReplica) -> bool:
+        """Whether a replica takes requests, and callers should reach it."""
+        return one.phase == "ready" and one.is_serving and one.key == self.serving
+
     def is_ready(self, one: KeptReplica) -> bool:
         """Whether callers reach a replica, and it takes their requests."""
-        return one.phase == "ready" and one.is_serving and one.key == self.serving
+        return self.takes_requests(one) and self._service.reaches(one)
+
+    @property
+    def _others_answer(self) -> bool:
+        """Whether new callers may still reach what served before."""
+        return any(one.is_accepting and one.key != self.serving for one in self.replicas)
 
     def state(self, version: Version) -> tuple[State, Fault | None]:
         """Return how it is, and why not better."""
-        serves = any(self.is_ready(one) for one in self.replicas)
-        shape = self._service.shape
+        serves = any(map(self.takes_requests, self.replicas))
+        wanted = (version.wanted_revision, self._service.shape)
         is_over = (self._failed or self._shortage) is not None
-        is_changing = self.serving != (version.wanted_revision, shape) and not is_over
+        is_changing = (self.serving != wanted or self._others_answer) and not is_over
         if barred := self._barred(serves=serves):
             return barred
         if serves:
@@ -272,9 +281,11 @@ class KeptVersion:
         """Return how it is when callers do not get as far as its replicas."""
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
-        if not why and serves and not self._service.is_reachable:
+        is_reached = self._service.is_reachable and any(map(self.is_ready, self.replicas))
+        if not why and serves and not is_reached:
             why = "The front door does not answer yet."
-            state = "Unhealthy" if self._was_reached else "Transitioning"
+            is_lost = self._was_reached and not self._others_answer
+            state = "Unhealthy" if is_lost else "Transitioning"
         if not why:
             self._closed = None
             return None
