@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -88,8 +87,7 @@ def test_between_two_doors_callers_wait_at_the_old_address_when_the_new_one_is_r
     shared: Hosted,
 ) -> None:
     door = DoorProcess(shared.folder, shared.layout, ended=lambda: None)
-    with contextlib.closing(listen("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port(shared.workspace, "127.0.0.1")
     door.listen({"host": "127.0.0.1", "port": port})
     try:
         with listen("127.0.0.2", port), listen("127.0.0.1", 0) as foreign:
