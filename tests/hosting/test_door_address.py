@@ -146,6 +146,8 @@ def test_two_workspaces_that_chose_the_same_port() -> None:
         keeping.up(second.workspace)
         assert fact(second)["port"] not in (0, port)
         assert max(port, fact(second)["port"]) < 32_768  # none that systems hand out by chance
+        port = free_port(first.workspace, "127.0.0.1")  # which no other test comes to want
+        keeping.up(first.workspace, port=port)
         keeping.down(first.workspace)
         keeping.up(second.workspace, port=port)
         with pytest.raises(errors.CannotListen, match=rf"127\.0\.0\.1:{port}.*up --port"):

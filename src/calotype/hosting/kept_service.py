@@ -105,25 +105,20 @@ class KeptService:
         Returns:
             Those that it does not reach yet, as `KeptDoor.publish` has them.
         """
-        return await self._door.publish()
-
-    def reaches(self, one: KeptReplica) -> bool:
-        """Whether callers reach a replica that is to answer them."""
-        return self.address.has_port or self._reached is None or one.name in self._reached
-
-    async def _learn_reached(self) -> bool:
-        """Tell the front door which replicas to reach; return whether it reaches others now."""
         asked = {
             one.name
             for kept in self.versions.values()
             for one in kept.replicas
-            if kept.takes_requests(one)
+            if one.phase == "ready" and one.is_answering and one.key == kept.serving
         }
-        unreached = await self.publish()
-        before = self._reached
+        unreached = await self._door.publish()
         if unreached.isdisjoint(EVERYTHING):  # else nothing is known but what was known before
             self._reached = asked - unreached
-        return self._reached != before
+        return unreached
+
+    def reaches(self, one: KeptReplica) -> bool:
+        """Whether callers reach a replica that is to answer them."""
+        return self.address.has_port or self._reached is None or one.name in self._reached
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
@@ -155,9 +150,11 @@ class KeptService:
         if self._is_hopeless():
             self.address.stop()
         if self._reached is None:  # what is adopted may be reached already
-            await self._learn_reached()
+            await self.publish()
+        reached = self._reached
         await self._tell(record)
-        if await self._learn_reached():
+        await self.publish()
+        if self._reached != reached:
             await self._tell(record)
         await self._clean(record)
 

@@ -281,11 +281,11 @@ class KeptVersion:
         """Return how it is when callers do not get as far as its replicas."""
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
-        is_reached = self._service.is_reachable and any(map(self.is_ready, self.replicas))
-        if not why and serves and not is_reached:
+        if not why and serves and not self._service.is_reachable:
             why = "The front door does not answer yet."
-            is_lost = self._was_reached and not self._others_answer
-            state = "Unhealthy" if is_lost else "Transitioning"
+            state = "Unhealthy" if self._was_reached else "Transitioning"
+        elif not why and serves and not any(map(self.is_ready, self.replicas)):
+            why, state = "The front door does not reach it yet.", "Transitioning"
         if not why:
             self._closed = None
             return None
