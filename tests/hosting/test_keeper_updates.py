@@ -39,7 +39,7 @@ class Callers:
     def __enter__(self) -> Callers:
         for thread in self._threads:
             thread.start()
-        until(lambda: self.answers[1], "callers reach 1")
+        until(lambda: self.answers[1] >= CLIENTS, "callers reach 1")
         return self
 
     def __exit__(self, *_error: object) -> None:
