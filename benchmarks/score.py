@@ -124,7 +124,7 @@ def decode(model: Path, folder: Path, _: str) -> Callable[[], list[int]]:
 
     from calotype.images.preprocess import Preprocessor
     from calotype.models.image_model import ImageModel
-    from calotype.scoring.scorer import available_cores
+    from calotype.resources import usable_cores
 
     paths = sorted(folder.glob("*.jpg"))
     preprocessor = Preprocessor(ImageModel.load(model).preprocessing)
@@ -135,7 +135,7 @@ def decode(model: Path, folder: Path, _: str) -> Callable[[], list[int]]:
             local.out = np.empty(preprocessor.preprocessing.input_shape(1)[1:], np.float32)
         preprocessor.load(path.read_bytes(), local.out)
 
-    pool = ThreadPoolExecutor(available_cores())
+    pool = ThreadPoolExecutor(usable_cores())
     return lambda: [0 for _ in pool.map(one, paths)]
 
 

@@ -48,6 +48,19 @@ def test_packages_of_pip_and_variables(place: Path, tmp_path: Path) -> None:
     assert ("numpy>=1.26, onnx" in shown, "MODE=********" in shown) == (True, True)
 
 
+def test_a_variable_without_a_value_has_that_of_the_caller(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORD", "a=b")
+    document(place, "register", "numbers", "--variable", "WORD", "--variable", "EMPTY=")
+    with closing(Workspace.from_config(place)) as workspace:
+        found = workspace.environments.get("numbers").environment_variables
+    assert found == {"WORD": "a=b", "EMPTY": ""}
+    told = calotype(place, "register", "numbers", "--variable", "NEVER_SET")
+    assert told.exit_code == 2
+    assert "the environment has no variable 'NEVER_SET'" in told.stderr
+
+
 def test_a_conda_file_and_a_python_of_its_own(place: Path, tmp_path: Path) -> None:
     (tmp_path / "conda.yml").write_text("dependencies:\n- python=3.11\n- pip:\n  - onnx\n")
     made = document(place, "register", "numbers", "--conda-file", str(tmp_path / "conda.yml"))

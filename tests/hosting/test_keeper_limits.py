@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-import psutil
 import pytest
 from hosted import Hosted, is_listening
 
 from calotype import errors
 from calotype.hosting.management.ports import free_port
 from calotype.hosting.observation import Observation
+from calotype.resources import usable_memory_bytes
 from calotype.serving.server import listen
 from calotype.workspace.service_settings import RuntimeSettings
 
@@ -66,7 +66,7 @@ def test_a_service_that_takes_too_much_memory_is_restarted(hosted: Hosted) -> No
 
 
 def test_services_share_what_the_machine_has(hosted: Hosted) -> None:
-    most_gb = round(psutil.virtual_memory().total / 1e9 * 0.6, 1)
+    most_gb = round(usable_memory_bytes() / 1e9 * 0.6, 1)
     hosted.add("first", memory_gb=most_gb)
     before = hosted.until_state("first", "Healthy")
     hosted.add("second", memory_gb=most_gb)

@@ -54,6 +54,21 @@ class PostgresServer:
             else:
                 return
 
+    @contextlib.contextmanager
+    def away(self) -> Generator[None]:
+        """Send all clients away and let none in."""
+        place = next(self._sockets.glob(".s.PGSQL.*[0-9]"))
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            place.rename(place.with_name("away"))
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+        try:
+            yield
+        finally:
+            place.with_name("away").rename(place)
+
     @property
     def _conninfo(self) -> str:
         return f"host={self._sockets} user=postgres dbname=postgres"

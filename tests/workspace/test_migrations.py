@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,31 @@ from calotype.workspace.database import Database
 from calotype.workspace.migrations import NEWEST, REVISIONS, VERSION_TABLE
 from calotype.workspace.workspace import Workspace
 
+KILLED_AT_EVERY_STATEMENT = """
+import itertools, os, signal, sys
+from sqlalchemy import Engine, event
+from calotype.workspace.database import Database
+from calotype.workspace.migrations import upgrade
+
+for last in itertools.count(1):
+    if not (pid := os.fork()):
+        steps = itertools.count(1)
+
+        def step(*_):
+            if next(steps) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", step)
+        event.listen(Engine, "commit", step)
+        Database(sys.argv[1]).migrate()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    database = Database(sys.argv[1])
+    print(status, database.revision)
+    database.close()
+    if not status:
+        break
+"""
 OLD_RUN = {
     "id": "1",
     "kind": "batch",
@@ -148,6 +174,23 @@ def test_four_processes_migrate_one_database_at_once(database_url: str, tmp_path
     ]
     answers = [process.communicate(timeout=60) for process in started]
     assert answers == [(f"{NEWEST}\n", "")] * 4
+
+
+def test_a_migration_that_is_killed_has_done_nothing(database_url: str) -> None:
+    database = Database(database_url, make=True)
+    database.migrate(to="0001")
+    put_service(database)
+    database.close()
+    command = [sys.executable, "-W", "error", "-c", KILLED_AT_EVERY_STATEMENT, database_url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    *killed, last = said.stdout.splitlines()
+    assert last == f"0 {NEWEST}"
+    assert killed == [f"{signal.SIGKILL.value} 0001"] * len(killed)
+    assert len(killed) > 10
+    with database.reading() as connection:
+        assert connection.execute(sqlalchemy.select(tables.services.c.name)).all() == [("flowers",)]
+    assert differences(database) == []
+    database.close()
 
 
 def test_opening_loads_no_alembic_when_nothing_is_to_be_done(workspace: Workspace) -> None:

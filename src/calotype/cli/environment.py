@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calotype.cli.options import PATH
-from calotype.cli.pairs import pairs_option
+from calotype.cli.pairs import variables_option
 from calotype.cli.terminal import Terminal, command, examples, facts, table
 from calotype.cli.workspace_option import current_workspace, workspace_option
 
@@ -32,7 +32,7 @@ def environment() -> None:
     epilog=examples(
         "calotype environment register numbers --pip-requirements requirements.txt",
         "calotype environment register numbers --conda-file conda.yml --variable MODE=fast",
-        "calotype environment register numbers --python /opt/numbers/bin/python",
+        "calotype environment register numbers --python /opt/numbers/bin/python --variable TOKEN",
     )
 )
 @click.argument("name")
@@ -43,7 +43,9 @@ def environment() -> None:
     metavar="PATH|VERSION",
     help="A Python that has all packages already; or the version that is wanted, as 3.11.",
 )
-@pairs_option("--variable", help="For the script; may be given several times.")
+@variables_option(
+    "--variable", help="For the script; KEY alone takes the value that it has here. Repeatable."
+)
 @workspace_option
 def register(
     terminal: Terminal,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from calotype.resources import usable_cores, usable_memory_bytes
 
 if TYPE_CHECKING:
     from calotype.cli.terminal import Terminal
@@ -26,10 +27,8 @@ def warn_of_replicas(terminal: Terminal, service: Service, version: str | None =
 
 def of_replicas(replicas: int, memory_gb: float) -> str:
     """Return what is to be said of so many replicas here; empty for nothing."""
-    import psutil
-
-    cores = _cores()
-    there_gb = psutil.virtual_memory().total / 1e9
+    cores = usable_cores()
+    there_gb = usable_memory_bytes() / 1e9
     if replicas > 1 and replicas * memory_gb > there_gb:
         return (
             f"{replicas} replicas ask for {replicas * memory_gb:.3g} GB of memory, and this "
@@ -41,9 +40,3 @@ def of_replicas(replicas: int, memory_gb: float) -> str:
             "than cores take memory and answer no faster."
         )
     return ""
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

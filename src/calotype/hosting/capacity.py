@@ -7,15 +7,13 @@ others are let in one after the other, in the order in which they were asked for
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from calotype.resources import usable_cores, usable_memory_bytes
 from calotype.workspace.service_settings import RuntimeSettings
 from calotype.workspace.service_values import Revision, Service, Version
 
@@ -51,8 +49,8 @@ class Place:
 def machine() -> Amounts:
     """Return what this machine has; it does not change while a keeper lives."""
     devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    memory_gb = psutil.virtual_memory().total / 1e9
-    return {"memory_gb": memory_gb, "cpu_cores": os.cpu_count() or 1, "gpu_cores": devices}
+    memory_gb = usable_memory_bytes() / 1e9
+    return {"memory_gb": memory_gb, "cpu_cores": usable_cores(), "gpu_cores": devices}
 
 
 def places(services: Iterable[Service], there: Amounts) -> dict[str, dict[str, Place]]:

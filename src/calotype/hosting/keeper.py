@@ -251,6 +251,9 @@ async def _tried(problem: str, part: Callable[[], Awaitable[None]]) -> bool:
     """Do a part of a look; when it fails, the others are done, and the next look tries again."""
     try:
         await part()
+    except errors.CalotypeError as error:  # its message says all, again and again
+        logger.error("%s: %s", problem, error)
+        return False
     except Exception:
         logger.exception(problem)
         return False

@@ -145,8 +145,10 @@ class KeptRecord:
             with contextlib.suppress(errors.NotFound):  # it is being deleted
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(_WRITER, self._put, changes)
-        except Exception:  # the next round tries again
-            logger.exception("service %s: its record cannot be written", self._name)
+        except Exception as error:  # the next round tries again
+            is_ours = isinstance(error, errors.CalotypeError)  # whose message says all
+            told = "service %s: its record cannot be written: %s"
+            logger.error(told, self._name, error, exc_info=not is_ours)
             return
         if read is not None and self._read is read:  # else it is read again, with this
             self._read = changes.to(read)

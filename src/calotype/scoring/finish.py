@@ -17,11 +17,12 @@ from calotype.models.image_model import NOVELTY, ImageModel
 from calotype.models.novelty import NoveltyStatistic
 from calotype.models.validation_predictions import ValidationPredictions
 from calotype.progress import SILENCE, Progress
+from calotype.resources import usable_cores
 from calotype.scoring.optimize import add_measurements
 from calotype.scoring.pipeline import Pipeline
 from calotype.scoring.precision import open_runtime
 from calotype.scoring.runtimes import Batch, Features, Outputs
-from calotype.scoring.scorer import available_cores, softmax
+from calotype.scoring.scorer import softmax
 
 _MOST_IMAGES = 5000  # one number and 1,000 neighbours need no more
 
@@ -69,7 +70,7 @@ class _Seen:
 
 def _look(model: ImageModel, validation: ImageDirectory, progress: Progress) -> _Seen:
     has_features = model.description.inner_outputs is not None
-    threads = available_cores()
+    threads = usable_cores()
     runtime = open_runtime(model, precision="fp32", threads=threads, with_features=has_features)
 
     def infer(batch: Batch) -> tuple[Outputs, Features | None]:

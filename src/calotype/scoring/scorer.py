@@ -8,7 +8,6 @@ by themselves, nothing is copied between processes, and memory does not grow wit
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from calotype.models.image_model import ONNX, ImageModel
 from calotype.models.novelty import statistic_of
 from calotype.models.onnx_file import open_session
 from calotype.progress import SILENCE, Progress
+from calotype.resources import usable_cores
 from calotype.scored_dataset import ScoredSchema
 from calotype.scoring.pictures import Predictable, name_of, open_picture
 from calotype.scoring.pipeline import Failure, Pipeline, Processed
@@ -135,7 +135,7 @@ class Scorer:
                 "must be at least 1", where="parameter 'threads'", got=str(threads)
             )
         self.model = model if isinstance(model, ImageModel) else ImageModel.load(model)
-        self.threads = threads or available_cores()
+        self.threads = threads or usable_cores()
         self.exact_decode = exact_decode
         self.limits = limits
         description = self.model.description
@@ -355,13 +355,6 @@ def applied_preprocessing(model: ImageModel, directory: ImageDirectory) -> Prepr
             "transformation that it was trained with.",
         )
     return pending
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def softmax(logits: NDArray[np.float32], *, temperature: float = 1.0) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import torch
 
 from calotype import errors
 from calotype.images.image_directory import ImageDirectory
+from calotype.resources import usable_cores
 from calotype.training.checkpoints import Checkpoints
 from calotype.training.fit import fit_job
 from calotype.training.group import ALONE, Group, ProcessLost, joined
@@ -71,7 +71,7 @@ def started(
 
 
 def _check(processes: int) -> None:
-    most = max(os.cpu_count() or 1, torch.cuda.device_count())
+    most = max(usable_cores(), torch.cuda.device_count())
     if not 1 <= processes <= most:
         raise errors.NotInRange(
             f"must lie between 1 and {most}, the number of cores or GPUs",

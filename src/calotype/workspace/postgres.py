@@ -13,7 +13,14 @@ ONE_STATE: Final[dict[str, Any]] = {
     "postgresql_readonly": True,
 }
 _WRITER: Final = 0x63616C6F  # a number that other programs on the same database do not use
-_CONNECT_TIMEOUT_S: Final = 10
+# A network that swallows what is sent must not hold up a keeper, or a caller, for ever.
+_PATIENCE: Final = {
+    "connect_timeout": 10,  # seconds, as the following two
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
 _MOST_THREADS: Final = 30
 
 
@@ -30,7 +37,7 @@ def engine(url: str) -> Engine:
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # the server may have been restarted
         max_overflow=_MOST_THREADS,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+        connect_args={name: _PATIENCE[name] for name in _PATIENCE.keys() - parsed.query.keys()},
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from calotype.models.onnx_file import import_onnxruntime
-from calotype.scoring.scorer import available_cores
+from calotype.resources import usable_cores
 from calotype.serving.exchange import Answer, Request
 from calotype.serving.refusals import timed_out
 from calotype.serving.settings import ServiceSettings
@@ -30,7 +30,7 @@ class Runners:
 
     def __init__(self, work: Work, settings: ServiceSettings, threads: int = 0) -> None:
         self._work = work
-        self._count = threads or available_cores()
+        self._count = threads or usable_cores()
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="onnx")
         self._timeout_ms = settings.scoring_timeout_ms
         self._sweeper = Sweeper(self._sweep)

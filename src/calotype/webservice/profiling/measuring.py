@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import math
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from calotype import errors
 from calotype.progress import SILENCE, Progress
+from calotype.resources import usable_cores
 from calotype.webservice.package_files import PackageContent
 from calotype.webservice.packaging import write_package
 from calotype.webservice.profiling import bodies, load
@@ -90,7 +90,7 @@ def measure(
         OperationFailed: the service cannot be started, or does not answer what it is asked.
         OutOfMemory: it needs more than `memory_gb`.
     """
-    cores = math.ceil(request.cores) or len(_cores())
+    cores = math.ceil(request.cores) or usable_cores()
     with tempfile.TemporaryDirectory(prefix="calotype-profile-") as folder:
         place = Path(folder) / "service"
         content = write_package(
@@ -114,7 +114,7 @@ def _measured(
         place,
         python=environment.interpreter if environment else "",
         variables=environment.environment_variables if environment else None,
-        cores=min(cores, len(_cores())),
+        cores=min(cores, usable_cores()),
         most_bytes=round(request.memory_gb * 1e9),
     ) as service:
         asked = request.requests or tuple(bodies.of_service(service.facts["scoring_uri"]))
@@ -170,9 +170,3 @@ def _warm_up(service: Running, asked: Sequence[Body]) -> None:
                 got=f"{status} {text}",
                 action="Give requests that it takes: --images DIR or -d body.json.",
             )
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
