@@ -85,14 +85,16 @@ class Door:
     def tell(self) -> None:
         """Make the routes known, and wait until all replicas are reached."""
         self.write()
-        self._until_reached()
+        until(lambda: self._told() == {}, "all replicas are reached")
 
-    def _until_reached(self) -> None:
-        def waiting_for() -> dict[str, str]:
-            place = self.layout.front_door_socket
-            return control.ask(place, "routes", timeout_s=WAIT_S)["waiting_for"]
+    def tell_once(self) -> dict[str, str]:
+        """Make the routes known; return the replicas that are not reached yet, and why."""
+        self.write()
+        return self._told()
 
-        until(lambda: waiting_for() == {}, "all replicas are reached")
+    def _told(self) -> dict[str, str]:
+        place = self.layout.front_door_socket
+        return control.ask(place, "routes", timeout_s=WAIT_S)["waiting_for"]
 
     def start(self, *, descriptor: int | None = None, alone_s: float | None = None) -> None:
         """Start the process, as the keeper does.
@@ -118,7 +120,7 @@ class Door:
         self.stack.callback(self.process.kill)
         until(lambda: self._is_ready(self.process), "the front door")
         self.port = locks.facts(self.layout.front_door_lock)["port"]
-        self._until_reached()
+        until(lambda: self._told() == {}, "all replicas are reached")
 
     def _is_ready(self, process: subprocess.Popen[bytes] | None) -> bool:
         assert process is not None

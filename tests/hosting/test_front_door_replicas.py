@@ -222,6 +222,25 @@ def test_exchange_of_replicas_under_load_fails_no_request(made: Door) -> None:
     assert set(statuses) == {200}
 
 
+def test_old_replica_answers_until_the_new_one_can_be_reached(made: Door) -> None:
+    old = made.small_replica("old")
+    through(made, "old")
+    made.tell()
+    with closing(socket.socket(socket.AF_UNIX)) as slow:
+        slow.bind(made.wire("new"))
+        slow.listen()  # it is there, and too busy to say hello
+        through(made, "new")
+        for _ in range(2):
+            assert made.tell_once() == {"app/default/new": ""}
+            assert made.ask("GET", f"{BASE}/x").json["pid"] == old.pid
+    new = made.small_replica("new")
+    until(lambda: made.ask("GET", f"{BASE}/x").json["pid"] == new.pid, "the new one")
+    made.tell()
+    old.terminate()
+    assert next_line(old) == "closed"
+    assert made.ask("GET", f"{BASE}/x").json["pid"] == new.pid
+
+
 def test_replica_that_leaves_by_itself_fails_no_request(made: Door, tmp_path: Path) -> None:
     one = made.small_replica("a")
     made.small_replica("b")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
-from hosted import Hosted, until
+from hosted import ECHO, Hosted, until
 
 from calotype.hosting import keeping
 from calotype.hosting.management import calling, waiting
@@ -96,6 +96,19 @@ def test_states_are_told_by_what_answers_and_without_the_database(hosted: Hosted
     until(
         lambda: hosted.workspace.services.get("frail").state != "Healthy", "the record says it too"
     )
+
+
+def test_a_version_made_again_runs_its_new_script(hosted: Hosted) -> None:
+    """Nothing of the one before has run when it was deleted, so that nothing of it ends."""
+    hosted.add("echo", target="cluster", num_replicas=1)
+    add_version(hosted, "echo", "blue", "raise ValueError")
+    hosted.until("echo", lambda seen: seen.versions["blue"].state == "Failed", "it fails")
+    hosted.until_state("echo", "Healthy")
+    with hosted.workspace.services.editing("echo") as edit:
+        edit.delete_version("blue")
+    keeping.notify(hosted.workspace, "echo")
+    add_version(hosted, "echo", "blue", ECHO)
+    hosted.until("echo", lambda seen: seen.versions["blue"].state == "Healthy", "it serves")
 
 
 def test_down_during_an_update_ends_the_waiting_and_all_processes(hosted: Hosted) -> None:

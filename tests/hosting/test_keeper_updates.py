@@ -177,6 +177,7 @@ def test_a_front_door_that_is_not_adopted_yet_reaches_nothing(hosted: Hosted) ->
         door = KeptDoor(slow, layout, {}, lambda: None)
         keeping = asyncio.create_task(door.keep(is_up=True))
         assert await door.publish() == EVERYTHING
+        assert not door.is_known  # so that services are told as they were before
         may_go_on.set()
         await keeping
 

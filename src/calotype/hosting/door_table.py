@@ -39,6 +39,7 @@ class VersionTarget:
         self.header_line = b""
         self.links: dict[str, ReplicaLink] = {}
         self._ready: list[ReplicaLink] = []
+        self._leaving: list[ReplicaLink] = []  # of before, while none of `links` is ready
         self._turn = itertools.count()
         self._copies = 0
         self._copied_bytes = 0
@@ -63,6 +64,23 @@ class VersionTarget:
     def look(self) -> None:
         """Find out anew which replicas take requests."""
         self._ready = [link for link in self.links.values() if link.is_ready]
+        if self._ready:
+            leaving, self._leaving = self._leaving, []
+            for link in leaving:
+                link.retire()
+        self._ready = self._ready or [link for link in self._leaving if link.is_ready]
+
+    @property
+    def all_links(self) -> list[ReplicaLink]:
+        """To present replicas, and to those of before that still answer in their place."""
+        return [*self.links.values(), *self._leaving]
+
+    def follow(self, links: dict[str, ReplicaLink]) -> None:
+        """Pass requests on to these from now on; to those of before until one of them is ready."""
+        before = [link for link in self.all_links if link.is_ready]
+        self._leaving = [link for link in before if links and link not in links.values()]
+        self.links = links
+        self.look()
 
     def copy(self, head: bytes, body: list[bytes], size: int) -> None:
         """Send a copy of a request, unless there are too many already."""
@@ -188,7 +206,7 @@ class DoorTable:
     async def change(self, routes: Routes) -> None:
         """Follow new routes: first connect to new replicas, then switch, then leave old ones."""
         known = {(one.service, one.name): one for one in self.versions()}
-        old = {link for version in known.values() for link in version.links.values()}
+        old = {link for version in known.values() for link in version.all_links}
         services: dict[bytes, ServiceTarget] = {}
         fresh: list[ReplicaLink] = []
         wanted: list[tuple[VersionTarget, dict[str, ReplicaLink]]] = []
@@ -202,14 +220,13 @@ class DoorTable:
             services[name.encode()] = ServiceTarget(name, route, versions)
         await asyncio.gather(*(link.attempted(_CONNECT_S) for link in fresh))
         for version, links in wanted:
-            version.links = links
-            version.look()
+            version.follow(links)
             is_only = len(services[version.service.encode()].versions) == 1
             line = b"%b: %b\r\n" % (HEADER, version.name.encode())
             version.header_line = b"" if is_only else line
         self.services = services
         self._note(routes)
-        kept = {link for _, links in wanted for link in links.values()}
+        kept = {link for version, _ in wanted for link in version.all_links}
         for link in old - kept:
             link.retire()
         for version in known.values():
@@ -228,7 +245,7 @@ class DoorTable:
     def close(self) -> None:
         """Leave all replicas at once."""
         for version in self.versions():
-            for link in version.links.values():
+            for link in version.all_links:
                 link.abort()
 
 

@@ -86,19 +86,26 @@ class KeptAccess:
 
     async def give(self, one: KeptReplica) -> None:
         """Give a replica the keys and rules, if it can be reached."""
+        while one.access != self._digest:  # they may change meanwhile
+            if not await self._give(one):
+                return
+
+    async def _give(self, one: KeptReplica) -> bool:
         record, digest = self._service.record.now, self._digest
-        if record is None or not record.versions or one.access == digest:
-            return
+        if record is None or not record.versions:
+            return False
         versions = {version.name: version for version in record.versions}
         version = versions.get(one.version, record.versions[0])  # what differs is not told
         try:
             front = self.front(record, version.wanted)
         except errors.CalotypeError as error:  # it goes on with those that it has
             self._be_closed(error)
-            return
+            return False
         self._closed = ""
-        if await one.change_access(front):
-            one.access = digest
+        if not await one.change_access(front):
+            return False
+        one.access = digest
+        return True
 
     def token_keys(self, record: Service) -> dict[str, Any] | None:
         """Return the public keys of its tokens; None while its secrets cannot be opened."""

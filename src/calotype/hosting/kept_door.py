@@ -171,6 +171,11 @@ class KeptDoor:
                 logger.warning("front door: %s", error)
         self.error = error
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been started by us or adopted, so that it can be told routes."""
+        return bool(self._facts)
+
     async def learn(self) -> None:
         """Know where it is before anybody asks, if it runs."""
         await self._stored()

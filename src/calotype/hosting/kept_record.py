@@ -86,6 +86,7 @@ class KeptRecord:
     def __init__(self, records: ServiceRecords, name: str, now: Service | None) -> None:
         self._records, self._name = records, name
         self._read = now
+        self._made_at = now.created_at if now is not None else None
         self._due = _Changes()
         self._is_late = False
         self._writing: asyncio.Task[None] | None = None
@@ -156,6 +157,8 @@ class KeptRecord:
 
     def _put(self, changes: _Changes) -> None:
         with self._records.editing(self._name) as edit:
+            if edit.service.created_at != self._made_at:
+                return  # it was deleted, and this is another one of that name
             for name, values in changes.versions.items():
                 edit.change_version(name, **values)
             service = dict(changes.service)

@@ -296,8 +296,15 @@ def found_replicas(layout: Layout, service: str) -> dict[str, dict[str, Any]]:
         if locks.is_held(path):
             if (said := locks.facts(path)).get("replica"):
                 living[path.stem] = said
-        elif time.time() - path.stat().st_mtime > 1.0:
+        elif _is_left(path):
             path.unlink(missing_ok=True)
             layout.replica_socket(path.stem).unlink(missing_ok=True)
             layout.replica_wire(path.stem).unlink(missing_ok=True)
     return living
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > 1.0
+    except FileNotFoundError:  # somebody else has just removed it
+        return False

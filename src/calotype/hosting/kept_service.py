@@ -80,8 +80,8 @@ class KeptService:
         made_at = record.created_at if record is not None else None
         self._files = ServiceFiles(workspace, layout, name, made_at)
         self._door = door
+        self._unreached: set[str] = set()
         self._adopted_s = 0.0
-        self._reached: set[str] | None = None  # of replicas, by the front door; not asked yet
         self._cleaned: object = None
         self.rounds = Rounds(
             f"service {name}", self._reconcile, rest_s=self._rest_s, is_over=lambda: self.is_over
@@ -105,20 +105,14 @@ class KeptService:
         Returns:
             Those that it does not reach yet, as `KeptDoor.publish` has them.
         """
-        asked = {
-            one.name
-            for kept in self.versions.values()
-            for one in kept.replicas
-            if one.phase == "ready" and one.is_answering and one.key == kept.serving
-        }
         unreached = await self._door.publish()
-        if unreached.isdisjoint(EVERYTHING):  # else nothing is known but what was known before
-            self._reached = asked - unreached
+        if self._door.is_known:  # else it goes on as it did under another keeper
+            self._unreached = unreached
         return unreached
 
     def reaches(self, one: KeptReplica) -> bool:
-        """Whether callers reach a replica that is to answer them."""
-        return self.address.has_port or self._reached is None or one.name in self._reached
+        """Whether callers can come as far as a replica, by what was published last."""
+        return self.address.has_port or self._unreached.isdisjoint({one.name, *EVERYTHING})
 
     def _rest_s(self) -> float:
         due_s = [one.next_try_s - time.monotonic() for one in self.versions.values()]
@@ -149,12 +143,11 @@ class KeptService:
         self.forgives = False
         if self._is_hopeless():
             self.address.stop()
-        if self._reached is None:  # what is adopted may be reached already
+        if self.address.has_port:  # a front door that is slow tells nothing about it
+            await self._tell(record)
             await self.publish()
-        reached = self._reached
-        await self._tell(record)
-        await self.publish()
-        if self._reached != reached:
+        else:  # who is told that it is Healthy calls it at once
+            await self.publish()
             await self._tell(record)
         await self._clean(record)
 
@@ -166,7 +159,7 @@ class KeptService:
         kept = self.versions[name]
         kept.retire_all()
         kept.replicas = [one for one in kept.replicas if one.phase != "ended"]
-        if not kept.replicas:
+        if not kept.replicas and not kept.is_unpacking:
             kept.close()
             del self.versions[name]
 
@@ -240,15 +233,17 @@ class KeptService:
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
-        if self._cleaned == (states := [(one.key, one.phase) for one in self.replicas]):
-            return
-        self._cleaned = states
-        living = {Path(one.log).name for one in self.replicas}
         needed = {
             (version.name, number)
             for version in record.versions
             for number in self.versions[version.name].revisions_in_use(version)
         }
+        # A version that is made again begins with the same number, and runs what lies there.
+        phases = [(one.key, one.phase) for one in self.replicas]
+        if self._cleaned == (seen := (needed, list(self.versions), phases)):
+            return
+        self._cleaned = seen
+        living = {Path(one.log).name for one in self.replicas}
         await asyncio.to_thread(self._files.forget_logs, but=living)
         await asyncio.to_thread(self._files.forget_revisions, but=needed)
         if not any(one.key[1] != self.shape for one in self.replicas):

@@ -52,6 +52,7 @@ class KeptVersion:
         self._starts = ReplicaStarts(service, name)
         self._watch = ReplicaWatch(self._later)
         self._wanted = 0
+        self._forgives = False
         self._failed: Fault | None = None  # why the wanted revision cannot be
         self._trouble: Fault | None = None  # why something is not as it should be now
         self._closed: Fault | None = None  # why callers do not reach what is ready
@@ -78,8 +79,7 @@ class KeptVersion:
         self._shortage = self._short(place)
         old = self.serving
         if self._failed is None and self._shortage is None:
-            if await self._bring(wanted, count):
-                await self._switch(wanted, version)
+            if await self._bring(wanted, count) and await self._switch(wanted, version):
                 old = None
         elif wanted != old and version.serving_revision != version.wanted_revision:
             self._retire([one for one in self.replicas if one.key == wanted], is_replaced=False)
@@ -102,7 +102,7 @@ class KeptVersion:
             self._leave_by_s = 0.0
         elif self.serving is None:
             self._retire(strays, is_replaced=False)
-        elif any(map(self.takes_requests, self.replicas)) and await self._is_reached():
+        elif any(map(self.is_ready, self.replicas)) and await self._is_reached():
             self._leave_by_s = 0.0
             self._retire(strays, is_replaced=True)
         else:
@@ -118,7 +118,9 @@ class KeptVersion:
         key = self.serving
         ready = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         are_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in ready)})
-        are_serving = all(map(self.takes_requests, ready))
+        if not any(map(self.is_ready, ready)):
+            return False  # they have died meanwhile
+        are_serving = all(map(self.is_ready, ready))
         return (are_reached and are_serving) or time.monotonic() > self._leave_by_s
 
     def _learn(self, version: Version) -> None:
@@ -127,12 +129,17 @@ class KeptVersion:
             self._failed = self._trouble = None
             self._failures, self._next_try_s = 0, 0.0
             said = version.error or {}
-            if said.get("revision") == str(self._wanted) and not self._service.forgives:
+            forgives = self._forgives or self._service.forgives
+            if said.get("revision") == str(self._wanted) and not forgives:
                 self._failed = version.error
+            self._forgives = False
         if self.serving is None and version.serving_revision is not None:
             # Of those that were found running, or will be started.
-            shapes = [one.key for one in self.replicas if one.key[0] == version.serving_revision]
-            self.serving = shapes[0] if shapes else (version.serving_revision, self._service.shape)
+            found = [one for one in self.replicas if one.key[0] == version.serving_revision]
+            best = max(
+                found, key=lambda one: (one.phase == "ready", one.is_accepting), default=None
+            )
+            self.serving = best.key if best else (version.serving_revision, self._service.shape)
         self.is_known = True
 
     def _count(self, runtime: RuntimeSettings, place: Place) -> int:
@@ -158,22 +165,29 @@ class KeptVersion:
                 self.replicas.append(one)
                 self._later(self._starts.launch(one))
         elif len(live) > count:
-            spare = sorted(live, key=lambda one: (one.phase == "ready", one.in_flight))
+            spare = sorted(live, key=self._worth)
             self._retire(spare[: len(live) - count], is_replaced=True)
         if key == self.serving:
             for one in ready:
                 await one.accept()
         return len(ready) >= count
 
-    async def _switch(self, key: Key, version: Version) -> None:
-        """Let callers reach the new replicas."""
+    def _worth(self, one: KeptReplica) -> tuple[bool, bool, bool, int]:
+        """Return how much callers would miss a replica."""
+        return one.phase == "ready", self._is_served(one), one.is_accepting, one.in_flight
+
+    async def _switch(self, key: Key, version: Version) -> bool:
+        """Let callers reach the new replicas; return whether all of these take their requests."""
         new = [one for one in self.replicas if one.key == key and one.phase == "ready"]
         for one in new:
             await one.accept()
+        if not all(one.phase == "ready" and one.is_accepting for one in new):
+            return False  # those that are there go on
         if self.serving != key or version.serving_revision != key[0]:
             self.serving = key
             logger.info("%s %s: revision %d serves", self._service.name, self.name, key[0])
             await self._service.record.tell_serving(self.name, key[0])
+        return True
 
     def _retire(self, replicas: list[KeptReplica], *, is_replaced: bool) -> None:
         for one in replicas:
@@ -185,7 +199,7 @@ class KeptVersion:
 
     def forgive(self) -> None:
         """Try anew what failed."""
-        self._wanted = 0
+        self._wanted, self._forgives = 0, True
 
     def adopt(self, name: str, facts: dict[str, object]) -> None:
         """Take in a replica that another keeper started."""
@@ -227,7 +241,7 @@ class KeptVersion:
     @property
     def pulse_s(self) -> float:
         """How often it has to be looked at when nobody tells of a change."""
-        is_settled = bool(self.replicas) and all(self.is_ready(one) for one in self.replicas)
+        is_settled = bool(self.replicas) and all(map(self._is_served, self.replicas))
         return self._watch.pulse_s if is_settled else min(self._watch.pulse_s, 1.0)
 
     @property
@@ -241,17 +255,21 @@ class KeptVersion:
         return self._failed is not None or bool(place and place.shortage)
 
     @property
+    def is_unpacking(self) -> bool:
+        """Whether files are being written, which nobody else may have to find."""
+        return self._starts.is_unpacking
+
+    @property
     def next_try_s(self) -> float:
         """When something may be tried again, on the monotonic clock."""
         return self._next_try_s
 
-    def takes_requests(self, one: KeptReplica) -> bool:
-        """Whether a replica takes requests, and callers should reach it."""
-        return one.phase == "ready" and one.is_serving and one.key == self.serving
-
     def is_ready(self, one: KeptReplica) -> bool:
         """Whether callers reach a replica, and it takes their requests."""
-        return self.takes_requests(one) and self._service.reaches(one)
+        return one.phase == "ready" and one.is_serving and one.key == self.serving
+
+    def _is_served(self, one: KeptReplica) -> bool:
+        return self.is_ready(one) and self._service.reaches(one)
 
     @property
     def _others_answer(self) -> bool:
@@ -260,9 +278,10 @@ class KeptVersion:
 
     def state(self, version: Version) -> tuple[State, Fault | None]:
         """Return how it is, and why not better."""
-        serves = any(map(self.takes_requests, self.replicas))
-        wanted = (version.wanted_revision, self._service.shape)
+        serves = any(map(self.is_ready, self.replicas))
+        shape = self._service.shape
         is_over = (self._failed or self._shortage) is not None
+        wanted = (version.wanted_revision, shape)
         is_changing = (self.serving != wanted or self._others_answer) and not is_over
         if barred := self._barred(serves=serves):
             return barred
@@ -281,17 +300,21 @@ class KeptVersion:
         """Return how it is when callers do not get as far as its replicas."""
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
-        if not why and serves and not self._service.is_reachable:
+        if not why and serves and not self._is_reachable:
             why = "The front door does not answer yet."
-            state = "Unhealthy" if self._was_reached else "Transitioning"
-        elif not why and serves and not any(map(self.is_ready, self.replicas)):
-            why, state = "The front door does not reach it yet.", "Transitioning"
+            others = [one for one in self.replicas if one.phase == "ready"]
+            goes_on = any(one.key != self.serving for one in others)  # they wait to be replaced
+            state = "Unhealthy" if self._was_reached and not goes_on else "Transitioning"
         if not why:
             self._closed = None
             return None
         if self._closed is None or self._closed["message"] != why:
             self._closed = fault(why)
         return state, self._closed
+
+    @property
+    def _is_reachable(self) -> bool:
+        return self._service.is_reachable and any(map(self._is_served, self.replicas))
 
     def _short(self, place: Place) -> Fault | None:
         said = place.shortage or self._service.address.trouble

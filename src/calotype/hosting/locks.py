@@ -22,6 +22,7 @@ except ImportError:  # pragma: no cover - no services in the background there
 
 _ATTEMPTS: Final = 3
 _GLANCE_S: Final = 0.003
+_LOOKED_AT_ATTEMPTS: Final = 1000  # who looks may be put aside by the system meanwhile
 
 
 class Held:
@@ -54,11 +55,12 @@ class Held:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(descriptor)
                 attempts += 1
-                if attempts > _ATTEMPTS:
+                most = _LOOKED_AT_ATTEMPTS if _is_only_looked_at(descriptor) else _ATTEMPTS
+                os.close(descriptor)
+                if attempts > most:
                     return None
-                time.sleep(_GLANCE_S)  # it may be somebody who only looks
+                time.sleep(_GLANCE_S)
                 continue
             if _is_at(descriptor, path):
                 return cls(path, descriptor)
@@ -76,10 +78,9 @@ class Held:
         return None
 
     def say(self, facts: dict[str, Any]) -> None:
-        """Replace what the file says."""
+        """Replace what the file says, in one step for those who read it meanwhile."""
         text = json.dumps({"pid": os.getpid(), **facts}).encode()
-        os.pwrite(self.descriptor, text, 0)
-        os.ftruncate(self.descriptor, len(text))
+        os.pwrite(self.descriptor, text.ljust(os.fstat(self.descriptor).st_size), 0)
 
     def release(self, *, delete: bool = False) -> None:
         """Let go of it."""
@@ -123,6 +124,16 @@ def facts(path: Path) -> dict[str, Any]:
         if isinstance(said, dict):
             return said
     return {}
+
+
+def _is_only_looked_at(descriptor: int) -> bool:
+    """Whether those who keep us from a lock do no more than find out who has it."""
+    assert fcntl is not None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,7 @@ class ReplicaStarts:
     def __init__(self, service: KeptService, version: str) -> None:
         self._service = service
         self._version = version
-        self._unpacked: dict[int, Unpacked] = {}
+        self._unpacked: dict[int, tuple[datetime | None, Unpacked]] = {}
         self._unpacking = asyncio.Lock()
 
     def new(self, key: Key, name: str = "") -> KeptReplica:
@@ -76,11 +78,18 @@ class ReplicaStarts:
     async def _files(self, revision: Revision) -> Unpacked:
         folder = self._folder(revision.number)
         async with self._unpacking:
-            found = self._unpacked.get(revision.number)
+            made_at, found = self._unpacked.get(revision.number, (revision.created_at, None))
+            if made_at != revision.created_at:  # of a version of this name that was deleted
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             if found is None or not folder.is_dir():
                 found = await asyncio.to_thread(unpack, self._service.workspace, revision, folder)
-                self._unpacked[revision.number] = found
+                self._unpacked[revision.number] = revision.created_at, found
             return found
+
+    @property
+    def is_unpacking(self) -> bool:
+        """Whether files are being written, for whatever replica."""
+        return self._unpacking.locked()
 
     def listing(self, revision: int) -> str:
         """Return what lies in the folder of a revision, for the message of one that failed."""
