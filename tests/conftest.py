@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from calotype.models.image_model import ImageModel
@@ -17,6 +18,17 @@ from calotype.models.image_model import ImageModel
 # Torch's threads of all workers and their subprocesses would fight for the machine's cores: many
 # times slower. Read when torch is loaded, and nothing has loaded it yet.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# An example that takes longer than usual says something about the machine, not about the program;
+# and where `.ci/run` runs them, the same program gets the same examples.
+settings.register_profile(
+    "patient",
+    settings(),
+    deadline=None,
+    derandomize=settings().derandomize or "CALOTYPE_TOOLCHAINS" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

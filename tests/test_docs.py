@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 import photographs
 from calotype import errors
 from calotype.cli.serve import serve
+from calotype.images.convert import convert
 from calotype.models.image_model import ONNX, ImageModel
 from calotype.parameters import describe
 from calotype.serving.settings import ServiceSettings
@@ -36,16 +39,20 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def desk(shared_folder: Path, imagenet_model: ImageModel, tmp_path_factory: pytest.TempPathFactory):
-    """Lay out what the pages take for granted: photos/, photo.jpg, model/, imported/, images/."""
+    """Lay out what the pages take for granted: photos/, photo.jpg, model/, imported/, images/.
+
+    The images lie here, also those of the copies.
+    """
     folder = tmp_path_factory.mktemp("desk")
     for index, category in enumerate(CATEGORIES):
-        photographs.write(folder / "photos" / category, count=14, size=(96, 72), seed=index)
+        photographs.write(folder / "photos" / category, count=8, size=(96, 72), seed=index)
     photographs.write(folder, count=1, size=(320, 240))
     (folder / "00000.jpg").rename(folder / "photo.jpg")
     shutil.copy(imagenet_model.path / ONNX, folder / "net.onnx")
     (folder / "labels.txt").write_text("\n".join(imagenet_model.classes), encoding="utf-8")
     for name in ("model", "imported"):
         shutil.copytree(imagenet_model.path, folder / name)
+    convert(folder / "photos", folder / "images")
     return folder
 
 
@@ -53,19 +60,23 @@ class Reader:
     """Runs blocks, each in a process group of its own, so that nothing outlives the page.
 
     Pages say 5001, the port of `calotype serve`; here it is a free one, the same for a whole page.
+    A reader waits until a service has ended before the next block starts another; and on a busy
+    machine, longer for one to begin.
     """
 
     def __init__(self, here: Path, environment: dict[str, str]) -> None:
         self._here = here
         self._environment = environment
         self._groups: list[int] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
+        # Below those that systems hand out, and the services of workspaces take.
+        self._port = next(one for one in random.sample(range(10_000, 20_000), 100) if _is_free(one))
 
     def run(self, language: str, text: str) -> str:
         """Run one block; return what it printed to stdout."""
-        text = re.sub(r"\b5001\b", self._port, text)
+        if "calotype serve" in text:
+            _wait(lambda: _is_free(self._port))
+        text = re.sub(r"\b5001\b", str(self._port), text)
+        text = text.replace("curl -sf --retry 30 ", "curl -sf --retry 180 ")
         command = ["bash", "-euo", "pipefail", "-c", text]
         if language == "python":
             command = [sys.executable, "-W", "error", "-c", text]
@@ -83,14 +94,10 @@ class Reader:
         assert process.returncode == 0, f"{text}\n{stdout}{stderr}{self._logs()}"
         return stdout
 
-    def still_running(self, *, within_s: float) -> list[int]:
+    def still_running(self) -> list[int]:
         """Return the process groups that are left after some time to end."""
-        deadline_s = time.monotonic() + within_s
-        while (left := [one for one in self._groups if _lives(one)]) and (
-            time.monotonic() < deadline_s
-        ):
-            time.sleep(0.05)
-        return left
+        _wait(lambda: not any(_lives(one) for one in self._groups))
+        return [one for one in self._groups if _lives(one)]
 
     def end_all(self) -> None:
         """Kill what is left; a workspace's own processes are in no group of ours."""
@@ -104,6 +111,21 @@ class Reader:
 
     def _logs(self) -> str:
         return "".join(path.read_text() for path in self._here.glob("*.log"))
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
 
 
 def _lives(group: int) -> bool:
@@ -133,18 +155,17 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
     check_programs(page)
     here = tmp_path / "here"
     shutil.copytree(desk, here)
-    makes_model = any("--out model" in text for _, text in blocks(page))
-    if makes_model:
-        shutil.rmtree(here / "model")
-    elif "calotype convert photos images" not in page.read_text(encoding="utf-8"):
-        subprocess.run([program("calotype"), "convert", "photos", "images"], cwd=here, check=True)
+    text = "".join(text for _, text in blocks(page))
+    for name, command in (("model", "--out model"), ("images", "calotype convert photos images")):
+        if command in text:
+            shutil.rmtree(here / name)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "CALOTYPE_CACHE": str(shared_folder / "cache")}
     reader = Reader(here, environment)
     try:
         for language, text in blocks(page):
             assert reader.run(language, text), text
-        assert not reader.still_running(within_s=10), "the page leaves something running"
+        assert not reader.still_running(), "the page leaves something running"
     finally:
         reader.end_all()
 

@@ -145,7 +145,7 @@ def served(folder: Path, *arguments: object) -> Generator[str]:
             yield ready(process)["scoring_uri"]
         finally:
             process.terminate()
-            assert process.wait(30) == 0, (folder / "log.jsonl").read_text()
+            assert process.wait(60) == 0, (folder / "log.jsonl").read_text()
 
 
 def answer_of(uri: str, body: bytes, content_type: str) -> Any:

@@ -20,7 +20,7 @@ from calotype.serving.server import listen
 def started(hosted: Hosted, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "calotype", "-o", "json", "-w", str(hosted.folder), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=hosted.folder
+        command, capture_output=True, text=True, timeout=180, check=False, cwd=hosted.folder
     )
 
 
@@ -40,7 +40,7 @@ def test_down_ends_all_and_up_brings_it_back() -> None:
         stopped = calotype(hosted, "down")
         assert stopped["keeper"] is None
         assert stopped["services"][0]["state"] == "Unhealthy"
-        hosted.until_gone(limit_s=5)
+        hosted.until_gone()
         up = calotype(hosted, "up")
         assert up["front_door"]["uri"].startswith("http://127.0.0.1:")
         hosted.until_state("echo", "Healthy")

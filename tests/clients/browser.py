@@ -83,7 +83,7 @@ def seen_by_page(address: str, profile: Path) -> list[tuple[Any, Any]]:
     run = subprocess.run(
         [chromium, *_FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=10000",
          "--dump-dom", address],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=120,
         env={**os.environ, "HOME": str(profile)},
     )  # fmt: skip
     found = re.search(r'<pre id="out">(\[.*?\])</pre>', run.stdout, re.DOTALL)

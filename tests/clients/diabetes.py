@@ -16,6 +16,7 @@ import pytest
 
 SCRIPT = Path(__file__).parent / "data" / "score.py"
 KEY = "the-primary-key-of-the-diabetes-service"
+START_S = 120.0
 ROWS = {
     "data": [
         [
@@ -72,10 +73,12 @@ def serving(model: Path, log: Path, *options: str) -> Generator[str]:
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         ) as process,
     ):
-        too_late = threading.Timer(60, process.kill)
+        too_late = threading.Timer(START_S, process.kill)
         too_late.start()
         try:
-            yield _scoring_uri(process, log)
+            uri = _scoring_uri(process, log)
+            too_late.cancel()  # all that is left of the test run may use it
+            yield uri
         finally:
             too_late.cancel()
             process.terminate()

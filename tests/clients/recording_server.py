@@ -45,11 +45,19 @@ class RecordingServer:
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
-    def listen(self) -> None:
-        """Begin to answer: at a free port at first, at the same one later."""
+    def reserve(self) -> None:
+        """Take a free port, where connections are refused until `listen`."""
         handler = type("Handler", (_Handler,), {"recorder": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
+        self._server.server_bind()
         self.port = self._server.server_port
+
+    def listen(self) -> None:
+        """Begin to answer, at the port that was reserved if one was."""
+        if self._server is None:
+            self.reserve()
+        assert self._server is not None
+        self._server.server_activate()
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:

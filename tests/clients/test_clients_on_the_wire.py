@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,13 +90,16 @@ def test_what_is_hostile_arrives_as_it_is(client: BuiltClient) -> None:
 
 
 def test_a_busy_service_is_asked_again_when_it_says(client: BuiltClient) -> None:
-    done = client.run(*[Reply(503, BUSY, retry_after="1")] * 2)
+    done = client.run(*[Reply(503, BUSY, retry_after=asked) for asked in ("2", "1")])
     assert json.loads(done.stdout) == ["fine"], done.stderr
     first, second, third = client.server.calls
     assert first.body == second.body == third.body
-    assert second.at_s - first.at_s > 0.9
-    # Left to themselves, clients wait twice as long the second time.
-    assert 0.9 < third.at_s - second.at_s < 1.9
+    # Left to themselves, clients wait for one second at first.
+    assert second.at_s - first.at_s > 1.9
+    assert third.at_s - second.at_s > 0.9
+    if client.language != "curl":  # which does not say how long it waits
+        # A busy machine may make it longer; but they do not mean to wait for two, on their own.
+        assert re.search(r"Trying again in 1 ?s", done.stderr), done.stderr
 
 
 def test_another_error_is_printed_and_not_tried_again(client: BuiltClient) -> None:
@@ -126,8 +130,7 @@ def test_a_lost_connection_is_tried_again(client: BuiltClient) -> None:
 
 def test_curl_finds_a_service_that_comes_back(sources: Path) -> None:
     server = RecordingServer()
-    server.listen()
-    server.close()
+    server.reserve()
     uri = f"http://127.0.0.1:{server.port}/score"
     source = client_source(
         "curl", uri=uri, auth="none", example=None, is_image=False, name="flowers"
@@ -142,7 +145,7 @@ def test_curl_finds_a_service_that_comes_back(sources: Path) -> None:
         assert process.stderr is not None
         said = process.stderr.readline()  # it has tried, and has said that it waits
         server.listen()
-        out, rest = process.communicate(timeout=30)
+        out, rest = process.communicate(timeout=120)
     server.close()
     assert json.loads(out) == ["fine"], said + rest
     assert process.returncode == 0

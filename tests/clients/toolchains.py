@@ -82,7 +82,7 @@ def run(
         before()
         try:
             done = _run(
-                [*command, *arguments], variables or {}, timeout_s=20 if attempts > 1 else 60
+                [*command, *arguments], variables or {}, timeout_s=40 if attempts > 1 else 120
             )
         except subprocess.TimeoutExpired:
             if attempt == attempts:

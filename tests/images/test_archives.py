@@ -57,14 +57,22 @@ def test_uncompressed_members_are_read_where_they_lie(
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip", "stored.zip"])
-def test_many_threads_read_at_once(name: str, photos: Path, tmp_path: Path) -> None:
+def test_many_threads_read_at_once(name: str, photos: Path, tmp_path: Path, cache: Path) -> None:
     made = convert(make_archive(photos, tmp_path / name), tmp_path / "out")
     entries = list(made.entries()) * 40
-    descriptors = len(os.listdir("/proc/self/fd"))
     with made.reader() as reader, ThreadPoolExecutor(8) as pool:
         for entry, data in zip(entries, pool.map(reader.read, entries), strict=True):
             assert data == (photos / entry.path).read_bytes()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert open_below(tmp_path, cache) != []
+    assert open_below(tmp_path, cache) == []
+
+
+def open_below(*folders: Path) -> list[str]:
+    """Return the files of some folders that this process has open."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    # The listing's own descriptor is gone by now.
+    opened = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return [path for path in opened if path.startswith(tuple(f"{one}/" for one in folders))]
 
 
 def test_a_single_compressed_image(photos: Path, tmp_path: Path) -> None:

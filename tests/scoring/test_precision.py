@@ -57,8 +57,20 @@ def agreement(labels: float, speedup: float = 2.0, drop: float = 0.0) -> Agreeme
 def test_auto_takes_the_fastest_that_was_measured_to_agree(
     model: ImageModel, tmp_path: Path, agreements: dict[str, Agreement], expected: Precision
 ) -> None:
-    assert openvino.has_in_hardware("bf16"), "these figures need a CPU with bf16"
     assert fastest_to_trust(measured(model, tmp_path / "m", **agreements)) == expected
+
+
+def test_auto_leaves_out_what_the_processor_does_not_compute_in(
+    model: ImageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr(openvino, "has_in_hardware", none)
+    found = measured(model, tmp_path / "m", bf16=agreement(0.995))
+    assert fastest_to_trust(found) == "fp32"
+    with pytest.raises(errors.OperationFailed, match="expected a CPU that computes in bf16"):
+        open_runtime(found, precision="bf16", threads=1)
 
 
 def test_fp32_is_onnx_runtimes_and_the_rest_openvinos(model: ImageModel) -> None:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from calotype.scored_dataset import ScoredDataset
 from calotype.scoring.score import score
 from calotype.scoring.scorer import Scorer
 
-# A run that closes a part every fraction of a second, so that a kill finds some closed.
+# A run that closes a part every fraction of a second, so that a kill finds some closed; halfway it
+# waits for its end, however late that comes.
 SLOW_RUN = """
 import signal, sys, time
 from pathlib import Path
@@ -32,13 +35,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in 
 from calotype.scoring.scorer import Scorer
 module._ROWS_PER_GROUP = 8
 
+is_resumed = "--resume" in sys.argv
+done = 0
+
 class Slow(module.SILENCE.__class__):
+    def begin(self, task, **_):
+        global done
+        done = 0 if task == "scoring" else -1_000_000
+
     def advance(self, count=1, *, note=""):
+        global done
+        done += count
         time.sleep(0.005 * count)
+        while done >= 104 and not is_resumed:
+            time.sleep(0.005)
 
 print("begun", flush=True)
 module.score(Scorer(sys.argv[1], "fp32"), Path(sys.argv[2]), Path(sys.argv[3]),
-             part_s=0.02, resume="--resume" in sys.argv, progress=Slow())
+             part_s=0.02, resume=is_resumed, progress=Slow())
 """
 
 
@@ -170,22 +184,26 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(
     assert caught.value.number == 46
 
 
-def begin(arguments: list[str], tmp_path: Path) -> subprocess.Popen[str]:
+@contextmanager
+def begun(arguments: list[str], tmp_path: Path) -> Generator[subprocess.Popen[str]]:
     script = tmp_path / "slow_run.py"
     script.write_text(SLOW_RUN)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(script), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    return process
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for_part(out: Path, process: subprocess.Popen[str], *, parts: int) -> None:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 120
     while len(list(out.glob("part-*.parquet"))) < parts:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
@@ -199,16 +217,14 @@ def test_killed_at_any_moment_it_goes_on_without_a_lost_or_doubled_row(
     score(scorer, photograph_folder, tmp_path / "whole")
     out = tmp_path / "killed"
     arguments = [str(scorer.model.path), str(photograph_folder), str(out)]
-    process = begin(arguments, tmp_path)
-    wait_for_part(out, process, parts=parts)
-    process.kill()
-    process.communicate()
+    with begun(arguments, tmp_path) as process:
+        wait_for_part(out, process, parts=parts)
     state = json.loads((out / "run.json").read_text())
     assert state["status"] == "running"
     with pytest.raises(errors.AlreadyExists, match="--resume"):
         score(scorer, photograph_folder, out)
-    resumed = begin([*arguments, "--resume"], tmp_path)
-    _, problem = resumed.communicate(timeout=120)
+    with begun([*arguments, "--resume"], tmp_path) as resumed:
+        _, problem = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, problem
     assert rows(out).combine_chunks().equals(rows(tmp_path / "whole").combine_chunks())
     finished = json.loads((out / "run.json").read_text())
@@ -242,10 +258,10 @@ def test_ctrl_c_keeps_what_was_done(
 ) -> None:
     out = tmp_path / "out"
     arguments = [str(scorer.model.path), str(photograph_folder), str(out)]
-    process = begin(arguments, tmp_path)
-    wait_for_part(out, process, parts=1)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with begun(arguments, tmp_path) as process:
+        wait_for_part(out, process, parts=1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
     state = json.loads((out / "run.json").read_text())
     assert state["status"] == "running"
     assert 0 < sum(part["images"] for part in state["parts"]) < 208
@@ -285,15 +301,19 @@ def test_nothing_is_written_into_a_fresh_home(
     home.mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG")}
     for precision in ("fp32", "bf16", "int8"):
-        subprocess.run(
+        done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("calotype")),
                 *("-q", "score", "--model", str(scorer.model.path), "--precision", precision),
                 *("--images", str(photograph_folder), "--out", str(tmp_path / precision)),
             ],
             env={**kept, "HOME": str(home), "CALOTYPE_CACHE": str(tmp_path / "cache")},
-            check=True,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        without_bf16 = precision == "bf16" and "a CPU that computes in bf16" in done.stderr
+        assert done.returncode == 0 or without_bf16, done.stderr
     assert list(home.rglob("*")) == []
 
 

@@ -21,8 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SOURCES = Path(__file__).parents[2] / "src"
-START_S = 30.0  # a busy machine needs a few; what is slower hangs
-STOP_S = 30.0
+START_S = 60.0  # a busy machine needs a few; what is slower hangs
+STOP_S = 60.0
+ANSWER_S = 60.0
+UNTIL_S = 60.0
 _MARK = "CALOTYPE_TEST_RUN"
 # A test run that is killed leaves no service behind.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
@@ -74,7 +76,9 @@ class Program:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request over a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+        ) as connection:
             return ask_over(connection, method, path, body, headers)
 
     def score(self, value: object, **headers: str) -> Reply:
@@ -85,15 +89,19 @@ class Program:
 
     def connect(self) -> socket.socket:
         """Open a connection for bytes that no library would send."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_S)
 
     def log_text(self) -> str:
-        """What it has logged so far."""
-        return self.log.read_text(encoding="utf-8")
+        """What it has logged so far; the last line may not be whole yet."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def log_lines(self) -> list[str]:
+        """Return the lines of the log that are whole: a write may be seen half-way."""
+        return [line for line in self.log_text().splitlines(keepends=True) if line.endswith("\n")]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the lines of one kind in the log."""
-        lines = [line for line in self.log_text().splitlines() if line.startswith("{")]
+        lines = [line for line in self.log_lines() if line.startswith("{")]
         return [event for event in map(json.loads, lines) if event.get("event") == name]
 
     def processes(self) -> list[int]:
@@ -135,7 +143,7 @@ def ask_over(
     )
 
 
-def until(condition: Callable[[], object], what: str, *, limit_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], what: str, *, limit_s: float = UNTIL_S) -> None:
     """Wait for something that happens in another process."""
     deadline_s = time.monotonic() + limit_s
     while not condition():

@@ -64,11 +64,12 @@ def port(nginx: str, folder: Path, tls: ssl.SSLContext) -> Generator[int]:
         service = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log)
     assert service.stdout is not None
     proxy: subprocess.Popen[bytes] | None = None
+    reserved = _reserved_port()
     try:
         text = b"".join(iter(service.stdout.readline, b"}\n")) + b"}"
         behind = re.search(r":(\d+)", json.loads(text)["scoring_uri"])
         assert behind is not None
-        in_front = _free_port()
+        in_front = reserved.getsockname()[1]
         configuration = re.findall(r"^```nginx\n(.*?)^```", PAGE.read_text(), re.M | re.S)[0]
         assert configuration.count("127.0.0.1:5001") == configuration.count(":8443") == 1
         ready = configuration.replace(":5001", f":{behind[1]}").replace(":8443", f":{in_front}")
@@ -82,18 +83,21 @@ def port(nginx: str, folder: Path, tls: ssl.SSLContext) -> Generator[int]:
     finally:
         for process in filter(None, (proxy, service)):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         service.stdout.close()
+        reserved.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _reserved_port() -> socket.socket:
+    """Return a socket with a port that nobody else is given; who names it can listen there."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def _wait_until_open(proxy: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 60
     while proxy.poll() is None and time.monotonic() < deadline_s:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -107,7 +111,7 @@ def _wait_until_open(proxy: subprocess.Popen[bytes], port: int, folder: Path) ->
 def call(
     port: int, tls: ssl.SSLContext, method: str, path: str, body: bytes = b""
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPSConnection("localhost", port, context=tls, timeout=30)
+    connection = http.client.HTTPSConnection("localhost", port, context=tls, timeout=60)
     try:
         connection.request(method, PREFIX + path, body)
         response = connection.getresponse()

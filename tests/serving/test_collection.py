@@ -71,13 +71,14 @@ def collect(
 def test_columns_follow_the_shape_of_the_request(
     tmp_path: Path, journal: Journal, body: object, rows: int
 ) -> None:
+    days = [datetime.now(UTC)]
     collect(tmp_path, journal, (body, [1] * rows))
+    days.append(datetime.now(UTC))  # it may have struck midnight
     found = kept(tmp_path)
     assert [row["row"] for row in found] == [str(index) for index in range(rows)]
     assert list(found[0]) == ["time", "request_id", "row", "age", "name"]
     assert (found[0]["request_id"], found[0]["age"], found[0]["name"]) == ("r0", "3", "a")
-    day = datetime.now(UTC).strftime("%Y/%m/%d")
-    assert (tmp_path / "inputs" / day / "data.csv").is_file()
+    assert any((tmp_path / "inputs" / f"{day:%Y/%m/%d}" / "data.csv").is_file() for day in days)
 
 
 def test_lists_nested_values_and_line_breaks(tmp_path: Path, journal: Journal) -> None:
@@ -197,7 +198,7 @@ def test_processes_that_write_the_same_day_never_mix_lines(tmp_path: Path) -> No
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(30)
+        writer.join(120)
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
     with (tmp_path / "data.csv").open(newline="") as file:
         header, *rows = list(csv.reader(file))

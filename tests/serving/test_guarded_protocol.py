@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -202,30 +202,38 @@ def test_too_many_pipelined_requests_get_503(serve: Serve, app: Echo) -> None:
 
 def test_slow_headers_get_408(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
-    content = assert_refused(server.exchange(b"GET / HT"), 408)
+    content = assert_refused(server.exchange_in_time(b"GET / HT"), 408)
     assert "headers" in content["message"]
     assert server.guard.meter.refused == {408: 1}
 
 
 def test_dripping_headers_do_not_extend_the_time(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
-    with server.connect() as connection:
-        connection.settimeout(0.005)
-        answer = b""
-        sent = b"GET / HTTP/1.1\r\n"
-        while not answer:
+    answer = b""
+    while not answer:  # on a busy machine the first byte may come too late: then anew
+        too_late = server.guard.meter.closed["silent"]
+        with server.connect() as connection:
+            answer = answer_to_drips(connection)
+        assert answer or server.guard.meter.closed["silent"] > too_late
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def answer_to_drips(connection: socket.socket) -> bytes:
+    """Send headers, one now and then, until the server has had enough; return what it says."""
+    connection.settimeout(0.005)
+    sent = b"GET / HTTP/1.1\r\n"
+    with suppress(ConnectionError):
+        while True:
             connection.sendall(sent)
             sent = b"a: b\r\n"
-            try:
-                answer = connection.recv(4096)
-            except TimeoutError:
-                answer = b""
-    assert answer.startswith(b"HTTP/1.1 408 ")
+            with suppress(TimeoutError):
+                return connection.recv(4096)
+    return b""
 
 
 def test_slow_headers_of_a_further_request_get_408(serve: Serve) -> None:
     server = serve(header_timeout_s=0.05)
-    answer = server.exchange(get("/") + b"GET /b HTTP/1.1\r\n")
+    answer = server.exchange_in_time(get("/") + b"GET /b HTTP/1.1\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert_refused(answer[answer.index(b"HTTP/1.1 408") :], 408)
 
@@ -253,11 +261,24 @@ def test_a_slow_body_gets_408_and_the_app_is_told(serve: Serve, app: Echo) -> No
 
 def test_time_for_an_answer_is_not_limited_here(serve: Serve, app: Echo) -> None:
     server = serve(header_timeout_s=0.02, body_timeout_s=0.02, idle_timeout_s=0.02)
-    with server.connect() as connection, server.connect() as other:
-        connection.sendall(get("/held", CLOSE))
-        assert read_all(other) == b""  # the sweep has come by
+    with ExitStack() as stack:
+
+        def is_held() -> bool:
+            """Send the request; False when its first byte came too late, on a busy machine."""
+            closed = server.guard.meter.closed
+            connection = stack.enter_context(server.connect())
+            connections.append(connection)
+            with suppress(ConnectionError):
+                connection.sendall(get("/held", CLOSE))
+            wait_until(lambda: bool(app.seen) or server.guard.meter.closed != closed, "either")
+            return bool(app.seen)
+
+        connections = list[socket.socket]()
+        wait_until(is_held, "a request in time")
+        with server.connect() as other:
+            assert read_all(other) == b""  # the sweep has come by
         app.open_gate()
-        assert read_all(connection).endswith(b"GET /held 0")
+        assert read_all(connections[-1]).endswith(b"GET /held 0")
 
 
 def test_a_slow_reader_is_cut_off(serve: Serve) -> None:

@@ -18,6 +18,7 @@ import pytest
 import trustme
 from browser import page_server, seen_by_page
 from running import (
+    ANSWER_S,
     Program,
     Reply,
     ask_over,
@@ -187,7 +188,7 @@ def _connect(authority: trustme.CA, port: int, **versions: Any) -> http.client.H
     authority.configure_trust(context)
     for name, version in versions.items():
         setattr(context, name, version)
-    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20)
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=ANSWER_S)
 
 
 def _serial(connection: http.client.HTTPSConnection) -> str:
@@ -253,7 +254,8 @@ def test_silent_connections_are_limited_before_their_handshake(
     authority = trustme.CA()
     _issue(authority, tmp_path)
     tls = ("--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem")
-    options = ("--isolation", isolation, "--max-connections", 10, *tls)
+    # Silent ones are to be ended for their number, and not for their silence.
+    options = ("--isolation", isolation, "--max-connections", 10, "--header-timeout-s", 120, *tls)
     with serving(tmp_path, "--entry-script", script, *options) as program:
 
         def is_healthy() -> bool:

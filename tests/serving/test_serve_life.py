@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import os
 import re
@@ -19,6 +18,8 @@ from typing import Any
 import pytest
 import small_networks
 from running import (
+    ANSWER_S,
+    STOP_S,
     Program,
     Reply,
     ask_over,
@@ -36,7 +37,7 @@ import pathlib, time
 def run(raw_data):
     folder = pathlib.Path(__file__).parent
     (folder / f"taken-{raw_data}").touch()
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 60
     while not (folder / "go").exists() and time.monotonic() < deadline_s:
         time.sleep(0.01)
     return raw_data
@@ -45,8 +46,11 @@ both_isolations = pytest.mark.parametrize("isolation", ["process", "none"])
 
 
 def write(folder: Path, text: str, name: str = "score.py") -> Path:
+    """Write a script at once: a watch must not see half of it."""
     path = folder / name
-    path.write_text(text, encoding="utf-8")
+    unseen = folder / f"{name}.new"
+    unseen.write_text(text, encoding="utf-8")
+    unseen.replace(path)
     return path
 
 
@@ -90,7 +94,7 @@ def test_what_was_accepted_is_answered_before_the_end(
                 thread.join()
             assert sorted(reply.json for reply in replies) == ["0", "1", "2"]
             assert idle.recv(100) == b""
-        assert program.process.wait(20) == 0
+        assert program.process.wait(STOP_S) == 0
         (stopping,) = program.events("stopping")
         assert stopping["reason"] == number.name
         (stopped,) = program.events("stopped")
@@ -105,13 +109,13 @@ def test_what_a_worker_without_isolation_holds_is_answered_before_the_end(tmp_pa
         program.process.send_signal(signal.SIGTERM)
         threads[0].join()
         assert [reply.json for reply in replies] == ["0"]
-        assert program.process.wait(20) == 0
+        assert program.process.wait(STOP_S) == 0
         assert _is_refused(program.port)
 
 
 def _is_refused(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -142,7 +146,7 @@ def test_a_request_that_never_ends_does_not_hold_up_the_end(tmp_path: Path, isol
         until(lambda: program.ask("GET", "/").status == 200, "an answer")
         start_s = time.monotonic()
         assert program.stop() == 0
-        assert time.monotonic() - start_s < 10
+        assert time.monotonic() - start_s < 45  # the rest of the body might come for a minute
 
 
 @both_isolations
@@ -355,10 +359,12 @@ def test_requests_go_on_while_a_script_is_reloaded(tmp_path: Path) -> None:
     script = write(tmp_path, "def run(x): return 1")
     with (
         serving(tmp_path, "--entry-script", script, "--reload") as program,
-        closing(http.client.HTTPConnection("127.0.0.1", program.port, timeout=20)) as connection,
+        closing(
+            http.client.HTTPConnection("127.0.0.1", program.port, timeout=ANSWER_S)
+        ) as connection,
     ):
+        answers: set[Any] = {ask_over(connection, "POST", "/score", "").json}
         write(tmp_path, "def run(x): return 23456")
-        answers = set[Any]()
 
         def new() -> bool:
             reply = ask_over(connection, "POST", "/score", "")
@@ -378,6 +384,7 @@ def test_killed_processes_are_replaced(tmp_path: Path, isolation: str) -> None:
         os.kill(worker, signal.SIGKILL)
         second, parent = _answer_of_another(program, worker)
         assert parent == fork_server
+        until(lambda: program.events("worker died"), "the news of the death")
         (death,) = program.events("worker died")
         assert death["signal"] == "SIGKILL"
         assert "memory" in death["hint"]
@@ -411,8 +418,8 @@ def test_nothing_outlives_a_killed_server(tmp_path: Path, isolation: str) -> Non
     script = write(tmp_path, "def run(x): return x")
     arguments = ("--entry-script", script, "--port", 0, "--isolation", isolation)
     with launched(tmp_path, arguments) as program:
-        until(lambda: "ready" in program.log_text(), "the service")
-        assert len(program.processes()) == 3
+        until(lambda: program.events("ready"), "the service")
+        until(lambda: len(program.processes()) == 3, "a worker and the one that started it")
         program.process.kill()
         program.process.wait()
         until(lambda: not program.processes(), "the end of the workers")
@@ -442,7 +449,7 @@ def test_lines_of_requests_are_not_lost_with_a_process_that_hangs(
         "        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}); time.sleep(60)\n"
         "    return x\n",
     )
-    options = ("--isolation", isolation, "--scoring-timeout-ms", 200)
+    options = ("--isolation", isolation, "--scoring-timeout-ms", 1_000)
     with serving(tmp_path, "--entry-script", script, *options) as program:
         for number in range(5):
             program.ask("POST", "/score", str(number), {"x-request-id": f"before-{number}"})
@@ -451,10 +458,13 @@ def test_lines_of_requests_are_not_lost_with_a_process_that_hangs(
         except (ConnectionError, http.client.HTTPException):
             assert isolation == "none"
         until(lambda: program.events("worker died"), "its end")
-        ids = [event["request_id"] for event in program.events("request")]
-        assert [one for one in ids if one.startswith("before-")] == [
-            f"before-{number}" for number in range(5)
-        ]
+
+        def before() -> list[str]:
+            ids = [event["request_id"] for event in program.events("request")]
+            return [one for one in ids if one.startswith("before-")]
+
+        until(lambda: len(before()) >= 5, "the lines of those before")
+        assert before() == [f"before-{number}" for number in range(5)]
 
 
 def test_with_text_the_lines_of_a_script_are_text_too(tmp_path: Path) -> None:
@@ -482,6 +492,7 @@ def test_a_service_that_keeps_failing_says_so_and_recovers(tmp_path: Path, end: 
     )
     with serving(tmp_path, "--entry-script", script) as program:
         broken.touch()
+        began_s = time.time()
         os.kill(program.ask("POST", "/score", "").json, signal.SIGKILL)
         cause = "init failed" if "raise" in end else "worker died"
         killed = 0 if "raise" in end else 1
@@ -495,8 +506,9 @@ def test_a_service_that_keeps_failing_says_so_and_recovers(tmp_path: Path, end: 
         else:
             assert {attempt["exit_code"] for attempt in attempts} == {9}
         times_s = [datetime.fromisoformat(attempt["time"]).timestamp() for attempt in attempts]
-        gaps_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
-        assert gaps_s[3] > 1.5 * gaps_s[1] > 0.15
+        # Each wait is twice as long as the one before; a busy machine adds to any of them.
+        for waits, time_s in enumerate(times_s):
+            assert time_s - began_s > 0.09 * (2**waits - 1)
         broken.unlink()
         until(lambda: program.ask("GET", "/").status == 200, "another worker")
         assert program.ask("POST", "/score", "").status == 200

@@ -118,9 +118,10 @@ def test_two_processes_reach_what_one_reaches(digits: Digits, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_time_budget_holds_for_all_processes(digits: Digits, tmp_path: Path) -> None:
-    training = trained(digits, tmp_path / "model", 2, epochs=1000, patience=1000, max_minutes=0.1)
+    training = trained(digits, tmp_path / "model", 2, epochs=1000, patience=1000, max_minutes=0.05)
     assert training["stopped"] == "time"
-    assert sum(row["elapsed_s"] for row in training["epoch_metrics"]) < 2 * 6
+    # No epoch begins after it, however long one takes on a busy machine.
+    assert sum(row["elapsed_s"] for row in training["epoch_metrics"][:-1]) < 3
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from calotype.webservice.inference_config import InferenceConfig
 from calotype.webservice.model import Model
 from calotype.workspace.workspace import Workspace
 
-START_S = 60.0
+START_S = 120.0
 SCRIPT = """
 import json, os
 from helper import double
@@ -72,11 +72,9 @@ def inference(tmp_path: Path) -> InferenceConfig:
 @contextlib.contextmanager
 def started(container: Container) -> Generator[int]:
     """Run the start command of a package; give its port."""
-    with socket.socket() as chooser:
-        chooser.bind(("127.0.0.1", 0))
-        port: int = chooser.getsockname()[1]
     log = container.root / "log"
     with (
+        reserved_port() as port,
         log.open("wb") as output,
         subprocess.Popen(
             container.command(port),
@@ -96,7 +94,16 @@ def started(container: Container) -> Generator[int]:
             yield port
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, log.read_text()
+            assert process.wait(60) == 0, log.read_text()
+
+
+@contextlib.contextmanager
+def reserved_port() -> Generator[int]:
+    """Give a port that nobody else is given; who names it can listen there."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 def is_healthy(port: int) -> bool:

@@ -26,7 +26,7 @@ def init():
     global ballast
     ballast = bytes(30_000_000)
 def run(raw_data):
-    time.sleep(0.02)
+    time.sleep(0.05)  # long beside what a busy machine adds to it
     return json.loads(raw_data)["data"]
 """
 
@@ -108,7 +108,7 @@ def test_a_script_is_measured_with_its_workers(workspace: Workspace, tmp_path: P
     made = profile(workspace, "slow", [], script(tmp_path), '{"data": [1]}', duration_s=0.8, cpu=2)
     made.wait_for_completion(show_output=True)
     details = made.get_details()
-    assert details["latencyPercentile50"] >= 20
+    assert details["latencyPercentile50"] >= 50
     assert details["successRate"] == 100
     assert details["requestedCpu"] == 2
     assert made.recommended_workers >= 2  # sleeping needs no core

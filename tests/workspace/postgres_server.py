@@ -18,7 +18,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-START_S = 30.0
+START_S = 120.0
 # Fast stop: clients are sent away. A test run that is killed leaves no server behind.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "INT")
 

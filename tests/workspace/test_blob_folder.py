@@ -26,17 +26,17 @@ def test_what_is_stored_again_while_it_is_collected_stays(tmp_path: Path) -> Non
 
     def collect() -> None:
         for _ in range(150):
-            start.wait(10)
+            start.wait(60)
             blobs.delete(digest, before=LONG_AGO_S + 1)
-            end.wait(10)
+            end.wait(60)
 
     thread = threading.Thread(target=collect)
     thread.start()
     for _ in range(150):
         os.utime(blobs.path(digest), (LONG_AGO_S, LONG_AGO_S))
-        start.wait(10)
+        start.wait(60)
         blobs.put_files([tmp_path / "file"])
-        end.wait(10)
+        end.wait(60)
         with blobs.open(digest) as file:
             assert file.read() == b"content"
     thread.join()

@@ -51,10 +51,10 @@ def test_a_writer_waits_for_another(database: Database) -> None:
     thread = threading.Thread(target=write)
     with database.writing() as connection:
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         put(connection, "a", None)
         order.append("first")
-    thread.join(10)
+    thread.join(60)
     assert order == ["first", "second"]
     with database.reading() as connection:
         seen = sqlalchemy.select(tables.facts.c.value).where(tables.facts.c.name == "b")

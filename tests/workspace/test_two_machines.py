@@ -17,7 +17,7 @@ def test_a_machine_that_is_switched_off(postgres: PostgresServer) -> None:
         one.add("echo")
         one.until_state("echo", "Healthy")
         with hosting(joins=one) as two:
-            assert two.observe("echo").state == "Healthy"
+            two.until_state("echo", "Healthy")
             one.kill_all()
             # Two signs that fail to come are enough, and ten seconds are never wrong for longer.
             assert 2 * SIGN_EVERY_S < AWAY_AFTER_S < 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import io
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +57,7 @@ class Page(http.server.BaseHTTPRequestHandler):
             self._begin(302, {"Location": "file:///etc/hostname"})
         elif path == "/stalls":
             self._begin(200, {"Content-Length": "10"})
-            self.server.done.wait(20)
+            self.server.done.wait()
         elif path == "/drips":
             self._begin(200, {})
             while not self.server.done.wait(0.02):
@@ -198,12 +197,15 @@ def test_an_archive_without_a_suffix_is_checked(
         workspace.datasets.register("d", site.url("/redir"))
 
 
-@pytest.mark.parametrize(
-    ("path", "got"), [("/missing", "404"), ("/short", "5 of 10 bytes"), ("/stalls", "timed out")]
-)
+@pytest.mark.parametrize(("path", "got"), [("/missing", "404"), ("/short", "5 of 10 bytes")])
 def test_what_cannot_be_had(site: Site, tmp_path: Path, path: str, got: str) -> None:
     with pytest.raises(errors.UnreadableFile, match=got):
-        fetch(site.url(path), tmp_path, limits=FetchLimits(stall_s=0.3))
+        fetch(site.url(path), tmp_path)
+
+
+def test_nothing_comes_any_more(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(errors.UnreadableFile, match="timed out"):
+        fetch(site.url("/stalls"), tmp_path, limits=FetchLimits(stall_s=0.3))
 
 
 def test_nobody_listens(tmp_path: Path, site: Site) -> None:
@@ -219,10 +221,9 @@ def test_more_than_the_limit(site: Site, tmp_path: Path, path: str) -> None:
 
 
 def test_longer_than_the_limit(site: Site, tmp_path: Path) -> None:
-    started_s = time.monotonic()
+    """What drips never ends by itself, and never stalls."""
     with pytest.raises(errors.OperationFailed, match=r"within 0\.2 s"):
         fetch(site.url("/drips"), tmp_path, limits=FetchLimits(total_s=0.2))
-    assert time.monotonic() - started_s < 10
 
 
 @pytest.mark.parametrize("url", ["http://user:word@host/a", "http:///a", "http://host:x/a"])

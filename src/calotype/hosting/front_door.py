@@ -107,6 +107,7 @@ class FrontDoor:
         return await control.listen(
             self._layout.front_door_socket,
             {
+                "ping": self._on_ping,
                 "routes": self._on_routes,
                 "counts": self._on_counts,
                 "listener": self._on_listener,
@@ -181,6 +182,9 @@ class FrontDoor:
             leaving = asyncio.get_running_loop().create_task(before.close())
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
+
+    async def _on_ping(self, _command: dict[str, Any]) -> dict[str, Any]:
+        return {"pid": os.getpid()}
 
     async def _on_routes(self, _command: dict[str, Any]) -> dict[str, Any]:
         await self._follow_routes()

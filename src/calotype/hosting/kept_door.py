@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from calotype import errors
 from calotype.hosting import control, door_address
 from calotype.hosting.door_process import DoorProcess
+from calotype.hosting.door_watch import DoorWatch
 from calotype.hosting.layout import Layout
 from calotype.hosting.route_making import routes_of
 from calotype.hosting.routes import Routes, ServiceRoute
@@ -39,7 +40,7 @@ class KeptDoor:
         changed: lets the keeper look soon.
 
     Attributes:
-        is_ready: whether it accepts connections.
+        is_ready: whether it accepts connections, and answers.
         uris: where; empty while nobody of ours listens there.
         error: why it cannot start where it has to; None while it can.
     """
@@ -56,7 +57,9 @@ class KeptDoor:
         self._services = services
         self._written: Routes | None = None
         self._facts: dict[str, Any] = {}
-        self._process = DoorProcess(workspace.place.root, layout, self._ended)
+        self._process = DoorProcess(workspace.place.root, layout, self._notice)
+        self._watch = DoorWatch(self._process, layout.front_door_socket, self._notice)
+        self._watching: asyncio.Task[None] | None = None
         self._is_wanted: bool | None = None  # not looked at yet
         self._decided = asyncio.Event()
         self._inherited: Mapping[str, ServiceRoute] = {}
@@ -78,6 +81,7 @@ class KeptDoor:
     async def _keep(self, is_up: bool | None) -> None:
         if self._is_wanted is None:
             self._inherit()
+            self._watching = asyncio.get_running_loop().create_task(self._watch.run())
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
         self._decided.set()
         if not self._is_wanted:
@@ -111,18 +115,19 @@ class KeptDoor:
             await self._process.adopt(pid)
             await self.publish(anew=True)
 
-    def _ended(self) -> None:
+    def _notice(self) -> None:
         self._look()
         self.tell_change()
 
     def _look(self) -> None:
         """Find out where callers reach it, and tell the services when that begins or ceases."""
         facts = self._process.facts
-        is_ready = facts.get("state") == "ready"
-        if is_ready:
+        is_there = facts.get("state") == "ready"
+        if is_there:
             self.uris = said_by_door(facts, self._cname)
         elif not self._process.port:  # somebody else may listen there by now
             self.uris = Uris()
+        is_ready = is_there and self._watch.is_answering
         if is_ready != self.is_ready:
             self.is_ready = is_ready
             self._wake()

@@ -301,7 +301,7 @@ class KeptVersion:
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
         if not why and serves and not self._is_reachable:
-            why = "The front door does not answer yet."
+            why = "The front door does not answer."
             others = [one for one in self.replicas if one.phase == "ready"]
             goes_on = any(one.key != self.serving for one in others)  # they wait to be replaced
             state = "Unhealthy" if self._was_reached and not goes_on else "Transitioning"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -36,6 +37,9 @@ def run(raw_data):
         sys.exit(0)
     if isinstance(order, float):
         time.sleep(order)
+    if isinstance(order, dict):
+        while not os.path.exists(order["until"]):
+            time.sleep(0.005)
     if order == "hang":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as native code is: deaf
         time.sleep(60)
@@ -50,7 +54,7 @@ async def running(
     """Run a script as a service, with its log in a file."""
     script.write_text(text, encoding="utf-8")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    settings = ServiceSettings.of({"max_request_wait_ms": 10_000, **limits})
+    settings = ServiceSettings.of({"max_request_wait_ms": 60_000, **limits})
     journal = Journal("json", file_descriptor=descriptor)
     configuration = ForkConfiguration(script, timeout_ms=settings.scoring_timeout_ms)
     service = ScriptService(configuration, settings, journal)
@@ -70,7 +74,7 @@ async def ask(service: ScriptService, order: object, request_id: str = "r") -> A
     return json.loads(answer.body)
 
 
-async def until(condition: Callable[[], bool], *, limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], *, limit_s: float = 60.0) -> None:
     """Wait for something that happens in another process."""
     deadline_s = time.monotonic() + limit_s
     while not condition():
@@ -86,8 +90,22 @@ async def refused(service: ScriptService, order: object) -> int:
 
 
 def events(log: Path) -> list[dict[str, Any]]:
-    """Return the lines of the log."""
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    """Return the lines of the log that are whole: a write may be seen half-way."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+async def death_told(log: Path) -> None:
+    """Wait until the log tells that a worker died: its successor may be there before."""
+    await until(lambda: any(event["event"] == "worker died" for event in events(log)))
+
+
+async def answered(service: ScriptService, order: object) -> Any:
+    """Let a service score one value whose limit of time is so short that any pause exceeds it."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(Refusal):
+                return await ask(service, order)
 
 
 def is_alive(pid: int) -> bool:

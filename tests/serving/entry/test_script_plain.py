@@ -45,7 +45,7 @@ def test_a_success_tells_its_time_and_that_nothing_failed(load: Any) -> None:
     answer = load("import time\ndef run(data): time.sleep(0.02); return 1").send()
     assert header(answer, b"x-ms-run-function-failed") == b"False"
     took = header(answer, b"x-ms-run-fn-exec-ms") or b""
-    assert 20 <= float(took) < 2000
+    assert 20 <= float(took) < 20_000  # in microseconds it would be more
     assert len(took.partition(b".")[2]) == 3
 
 

@@ -184,7 +184,7 @@ def test_a_log_whose_reader_has_stopped_reading_stops_no_script(kind: str) -> No
     started_s = time.monotonic()
     for number in range(1000):
         lines.write("info", f"{number:010d}" * 500)
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 30
     assert os.get_blocking(writing)  # for others, who share it
 
     received = b""

@@ -84,8 +84,8 @@ async def serving(
     settings: dict[str, Any] | None = None,
     **more: Any,
 ) -> AsyncGenerator[ImageService]:
-    """Run a service; a request may wait ten seconds unless `settings` says otherwise."""
-    checked = ServiceSettings.of({"max_request_wait_ms": 10_000, **(settings or {})})
+    """Run a service; a request may wait a minute unless `settings` says otherwise."""
+    checked = ServiceSettings.of({"max_request_wait_ms": 60_000, **(settings or {})})
     service = ImageService(model, checked, threads=threads, precision="fp32", **more)
     await service.start()
     try:
@@ -120,17 +120,17 @@ class HeldRuntime:
         def infer(batch: Batch) -> NDArray[np.float32]:
             self.batch_sizes.append(len(batch))
             self.entered.release()
-            assert self.released.wait(20)
+            assert self.released.wait(60)
             return real(batch)
 
         runtime.infer = infer
 
     async def wait_until_entered(self, times: int = 1) -> None:
         for _ in range(times):
-            assert await asyncio.to_thread(self.entered.acquire, timeout=20)
+            assert await asyncio.to_thread(self.entered.acquire, timeout=60)
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.001)

@@ -104,8 +104,11 @@ def square_roots(path: Path) -> Path:
     )
 
 
-def slow(path: Path, rounds: int) -> Path:
-    """Multiply a matrix by itself over and over: some milliseconds for each hundred rounds."""
+def slow(path: Path, rounds: int | None = None) -> Path:
+    """Multiply a matrix by itself over and over: some milliseconds for each hundred rounds.
+
+    Without `rounds` the input says how many: a service that tries zeros starts at once.
+    """
     body = helper.make_graph(
         [
             helper.make_node("MatMul", ["state", "state"], ["next"]),
@@ -119,9 +122,14 @@ def slow(path: Path, rounds: int) -> Path:
         ],
         [tensor("still", BOOL, []), tensor("next", FLOAT, [128, 128])],
     )
+    counted = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["rounds"], to=INT64),
+    ]
     return save(
         path,
         [
+            *(counted if rounds is None else []),
             helper.make_node("Expand", ["x", "shape"], ["start"]),
             helper.make_node("Loop", ["rounds", "", "start"], ["y"], body=body),
         ],
@@ -129,6 +137,6 @@ def slow(path: Path, rounds: int) -> Path:
         [tensor("y", FLOAT, [128, 128])],
         [
             helper.make_tensor("shape", INT64, [2], [128, 128]),
-            helper.make_tensor("rounds", INT64, [], [rounds]),
+            *([helper.make_tensor("rounds", INT64, [], [rounds])] if rounds is not None else []),
         ],
     )

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import made_networks as made
@@ -25,6 +26,8 @@ from calotype.serving.settings import ServiceSettings
 Result = TypeVar("Result")
 
 SETTINGS = ServiceSettings()
+# So long that no pause of the event loop lets it come to its end by itself.
+FOR_SECONDS = {"data": [[1_000_000]]}
 CONTENT_TYPE = (b"content-type", b"application/json")
 ROWS = np.random.default_rng(0).normal(size=(2, 10))
 
@@ -299,14 +302,15 @@ def test_callers_who_have_left_free_their_thread_and_their_place(tmp_path: Path)
         disconnected = True
 
     async def use(service: OnnxService) -> list[type]:
-        asked = [request({"data": [[0]]}) for _ in range(2)]
+        service.loop_bytes = 0
+        asked = [request(FOR_SECONDS) for _ in range(2)]
         for one in asked:
             one.connection = Connection()
         found = await asyncio.gather(*map(service.score, asked), return_exceptions=True)
         return [type(one) for one in found]
 
     settings = ServiceSettings(max_request_wait_ms=60_000)
-    found = with_service(made.slow(tmp_path / "m.onnx", 3000), use, settings, threads=1)
+    found = with_service(made.slow(tmp_path / "m.onnx"), use, settings, threads=1)
     assert found == [Refusal] * 2
 
 
@@ -319,16 +323,31 @@ def test_full_queue_is_503(tmp_path: Path) -> None:
 
 
 def test_turn_that_does_not_come_is_503(tmp_path: Path) -> None:
-    found = outcomes(made.slow(tmp_path / "m.onnx", 3000), 2, max_request_wait_ms=1)
-    assert statuses(found) == [200, 503]
-    assert "max_request_wait_ms" in str(found[1])
+    connection = SimpleNamespace(disconnected=False)
+
+    async def use(service: OnnxService) -> str:
+        service.loop_bytes = 0
+        asked = [request(FOR_SECONDS) for _ in range(2)]
+        asked[0].connection = connection
+        first, second = (asyncio.create_task(service.score(one)) for one in asked)
+        with pytest.raises(Refusal) as refused:
+            await second
+        assert refused.value.status == 503
+        assert not first.done()
+        connection.disconnected = True
+        await asyncio.wait({first})
+        return refused.value.message
+
+    path, settings = made.slow(tmp_path / "m.onnx"), ServiceSettings(max_request_wait_ms=1)
+    assert "max_request_wait_ms" in with_service(path, use, settings, threads=1)
 
 
 def test_scoring_past_its_time_is_504_and_stopped(tmp_path: Path) -> None:
-    path = made.slow(tmp_path / "m.onnx", 1000)
+    path = made.slow(tmp_path / "m.onnx")
 
     async def use(service: OnnxService) -> list[int]:
-        asked = [service.score(request({"data": [[0]]})) for _ in range(2)]
+        service.loop_bytes = 0
+        asked = [service.score(request(FOR_SECONDS)) for _ in range(2)]
         return statuses(await asyncio.gather(*asked, return_exceptions=True))
 
     settings = ServiceSettings(scoring_timeout_ms=1, max_request_wait_ms=60_000)

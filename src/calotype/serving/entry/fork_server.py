@@ -207,6 +207,8 @@ class ForkServer:
             time.sleep(0.01)
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
+        for pid in self._children:  # who waits for this process counts on them to be gone
+            os.waitpid(pid, 0)
 
 
 def _loaded(configuration: dict[str, Any]) -> EntryScript:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
+from typing import Final
 
 from calotype.serving import refusals
 from calotype.serving.exchange import Answer, Request
@@ -13,6 +14,8 @@ from calotype.serving.journal import Journal
 from calotype.serving.metrics import Meter
 from calotype.serving.openapi.contract import ServiceContract
 from calotype.serving.service import State
+
+_GRACE_S: Final = 1.0  # for a request that is on its way over a connection that was accepted
 
 
 class Standby:
@@ -76,7 +79,7 @@ class Standby:
     async def _switch(self) -> None:
         while self._is_wanted != (self._front is not None):
             try:
-                await (self._open() if self._is_wanted else self._close())
+                await (self._open() if self._is_wanted else self._close(grace_s=_GRACE_S))
             except Exception as error:  # noqa: BLE001 - workers go on without it
                 self._journal.write("standby failed", level="error", cause=str(error))
                 return
@@ -94,9 +97,11 @@ class Standby:
             raise
         self._front = front
 
-    async def _close(self) -> None:
+    async def _close(self, *, grace_s: float = 0.0) -> None:
         front, self._front = self._front, None
         if front is not None:
+            if grace_s:
+                await front.retire(grace_s=grace_s)
             await front.stop()
 
 

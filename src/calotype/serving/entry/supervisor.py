@@ -18,7 +18,7 @@ _SETTLED_S: Final = 10.0  # who lives that long did not die of its start
 _FIRST_DELAY_S: Final = 0.1
 _LONGEST_DELAY_S: Final = 10.0
 _PATIENCE_S: Final = 2.0
-_LAST_WORDS_S: Final = 0.1
+_LAST_WORDS_S: Final = 1.0
 
 
 class Observer(Protocol):
