@@ -26,7 +26,7 @@ from calotype.workspace.service_settings import AccessSettings, Inference, Runti
 from calotype.workspace.services import Revision, Service, Version, machine, now
 from calotype.workspace.workspace import Workspace
 
-WAIT_S = 20.0
+WAIT_S = 60.0  # only what never comes takes as long, however busy the machine is
 _IMPATIENT = "from calotype.hosting import front_door as f; f._ALONE_S = {}; f.main()"
 
 
@@ -82,10 +82,19 @@ class Door:
             services=self.services,
         ).write(self.layout.routes)
 
-    def tell(self) -> dict[str, Any]:
-        """Make the routes known."""
+    def tell(self) -> None:
+        """Make the routes known, and wait until all replicas are reached."""
         self.write()
-        return control.ask(self.layout.front_door_socket, "routes")
+        until(lambda: self._told() == {}, "all replicas are reached")
+
+    def tell_once(self) -> dict[str, str]:
+        """Make the routes known; return the replicas that are not reached yet, and why."""
+        self.write()
+        return self._told()
+
+    def _told(self) -> dict[str, str]:
+        place = self.layout.front_door_socket
+        return control.ask(place, "routes", timeout_s=WAIT_S)["waiting_for"]
 
     def start(self, *, descriptor: int | None = None, alone_s: float | None = None) -> None:
         """Start the process, as the keeper does.
@@ -111,6 +120,7 @@ class Door:
         self.stack.callback(self.process.kill)
         until(lambda: self._is_ready(self.process), "the front door")
         self.port = locks.facts(self.layout.front_door_lock)["port"]
+        until(lambda: self._told() == {}, "all replicas are reached")
 
     def _is_ready(self, process: subprocess.Popen[bytes] | None) -> bool:
         assert process is not None
@@ -125,7 +135,7 @@ class Door:
 
     def counts(self, service: str, version: str = "default") -> dict[str, Any]:
         """Return what it has counted."""
-        answer = control.ask(self.layout.front_door_socket, "counts")
+        answer = control.ask(self.layout.front_door_socket, "counts", timeout_s=WAIT_S)
         return answer["services"][service][version]
 
     def wire(self, replica: str) -> str:

@@ -22,13 +22,15 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from calotype.hosting import control, keeping
+from calotype.hosting import control, keeping, locks
 from calotype.hosting.layout import Layout
+from calotype.hosting.management import ports
 from calotype.hosting.management.ports import free_port
 from calotype.hosting.observation import Observation
 from calotype.serving.auth.keys import ServiceKeys
@@ -40,7 +42,7 @@ from calotype.workspace.workspace import Workspace
 
 ECHO = "def init():\n    pass\n\n\ndef run(data):\n    return {'revision': 1, 'data': data}\n"
 MARK = "CALOTYPE_TEST_RUN"
-STATE_S = 20.0
+WAIT_S = 60.0  # only what never comes takes as long, however busy the machine is
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ class Hosted:
         )
         keys = ServiceKeys.generate()
         credentials = Credentials(keys.primary, keys.secondary, key.decode())
-        port = None if target == "cluster" else 0
+        # As management chooses: none that the system gives somebody while nobody listens there.
+        port = None if target == "cluster" else free_port(self.workspace, "127.0.0.1")
         inference = Inference(
             entry_script="score.py" if script or live_source else "",
             source=self.source(script) if script and not live_source else "",
@@ -147,9 +150,9 @@ class Hosted:
         keeping.notify(self.workspace, name)
 
     def change(self, name: str, **values: Any) -> None:
-        """Change a service's record."""
+        """Change a service's record, and wait until all replicas have its keys and rules."""
         self.workspace.services.change(name, **values)
-        keeping.notify(self.workspace, name)
+        until(lambda: keeping.notify(self.workspace, name) == [], "all have what has changed")
 
     def credentials(self, name: str) -> Credentials:
         """Return what opens a service."""
@@ -162,7 +165,7 @@ class Hosted:
         """Return how a service is."""
         return keeping.observe(self.workspace, name)
 
-    def until_state(self, name: str, state: str, *, limit_s: float = STATE_S) -> Observation:
+    def until_state(self, name: str, state: str, *, limit_s: float = WAIT_S) -> Observation:
         """Wait for a state."""
         return self.until(
             name, lambda seen: seen.state == state, f"'{name}' {state}", limit_s=limit_s
@@ -174,7 +177,7 @@ class Hosted:
         condition: Callable[[Observation], object],
         what: str,
         *,
-        limit_s: float = STATE_S,
+        limit_s: float = WAIT_S,
     ) -> Observation:
         """Wait until a service is as it should be."""
         deadline_s = time.monotonic() + limit_s
@@ -236,20 +239,50 @@ class Hosted:
     def keeper(self) -> int | None:
         """Return the pid of the keeper that takes commands; None when there is none."""
         with contextlib.suppress(control.NobodyThere):
-            return int(control.ask(self.layout.keeper_socket, "ping")["pid"])
+            return int(control.ask(self.layout.keeper_socket, "ping", timeout_s=WAIT_S)["pid"])
         return None
+
+    def until_kept(self, but_by: int | None = None) -> int:
+        """Wait for a keeper, or another one; return its pid."""
+        until(lambda: self.keeper() not in (None, but_by), "another keeper")
+        pid = self.keeper()
+        assert pid is not None
+        return pid
+
+    def freeze_keeper(self) -> int:
+        """Let the keeper stand still, while it writes nothing: nobody could; return its pid."""
+        pid = self.until_kept()
+        with self.workspace.database.writing():
+            os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def until_awaited(self) -> int:
+        """Wait until a second keeper waits for the first one's place; return its pid."""
+        lock = self.layout.standby_lock
+        until(lambda: locks.is_held(lock) and locks.facts(lock).get("pid"), "a second keeper")
+        return int(locks.facts(lock)["pid"])
+
+    def kill_standbys(self) -> None:
+        """End all that wait for the keeper's place, which stands still, so that none follows."""
+
+        def are_gone() -> bool:
+            found = self.pids("hosting.standby")
+            for pid in found:
+                kill(pid)
+            return not found and not locks.is_held(self.layout.standby_lock)
+
+        until(are_gone, "nobody waits")
 
     def kill_all(self) -> None:
         """End everything at once, as a power failure would."""
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + WAIT_S
         while living := self.processes():
             assert time.monotonic() < deadline_s, living
             for pid in living:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                kill(pid)
             time.sleep(0.02)
 
-    def until_gone(self, *, limit_s: float = 20.0) -> None:
+    def until_gone(self, *, limit_s: float = WAIT_S) -> None:
         """Wait until no process is left."""
         deadline_s = time.monotonic() + limit_s
         while living := self.processes():
@@ -257,7 +290,16 @@ class Hosted:
             time.sleep(0.05)
 
 
-def until(condition: Callable[[], object], what: str, *, limit_s: float = 20.0) -> None:
+def kill(pid: int) -> bool:
+    """End a process at once; return whether it still lived."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], object], what: str, *, limit_s: float = WAIT_S) -> None:
     """Wait for something that happens in another process."""
     deadline_s = time.monotonic() + limit_s
     while not condition():
@@ -287,6 +329,9 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
         database: where other machines may use it too.
         joins: the workspace of another machine, to be used in place of one of its own.
     """
+    first, last = _ports_of_ours()
+    choice = mock.patch.multiple(ports, _FIRST=first, _LAST=last)
+    choice.start()
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="ct-"))
     before = os.environ.get(MARK)
@@ -305,6 +350,7 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
     try:
         yield hosted
     finally:
+        choice.stop()
         hosted.kill_all()
         workspace.close()
         if before is None:
@@ -313,6 +359,16 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
             os.environ[MARK] = before
         shutil.rmtree(folder)
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _ports_of_ours() -> tuple[int, int]:
+    """Return where this test worker looks for free ports, and no other one.
+
+    Ports are chosen before somebody listens there, so that two workers could choose the same one.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + 1_000 * (worker % 12)
+    return first, first + 1_000
 
 
 def is_listening(port: int) -> bool:

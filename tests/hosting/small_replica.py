@@ -25,7 +25,8 @@ async def answer(request: Request, body: bytes) -> tuple[Answer, Headers] | None
     """Tell what came.
 
     A path that ends in `/hang`, or the header `x-hang` with this process's number or 1, waits for
-    its caller to leave; `/fail`, or `x-fail-on` with the name of the socket, fails.
+    its caller to leave; `/fail`, or `x-fail-on` with the name of the socket, fails. The header
+    `x-wait-for` has the path of a file that has to be there first.
     """
     named = {name.decode(): value.decode() for name, value in request.headers}
     if request.path == "/hang" or named.get("x-hang") in ("1", str(os.getpid())):
@@ -38,6 +39,8 @@ async def answer(request: Request, body: bytes) -> tuple[Answer, Headers] | None
         raise ValueError("a secret")
     if request.path.endswith("/slow"):
         await asyncio.sleep(0.3)
+    while "x-wait-for" in named and not Path(named["x-wait-for"]).exists():
+        await asyncio.sleep(0.005)
     answer = Answer(int(named.get("x-status", 200)), body)
     if request.path != "/echo":
         told = {name: getattr(request, name) for name in ("method", "path", "client", "scheme")}

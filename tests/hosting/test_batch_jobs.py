@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from batch_services import add_service, image_model, images
@@ -209,6 +210,7 @@ GATED = """
 import os, time
 from pathlib import Path
 allowed, seen = Path({folder!r}, "allowed"), Path({folder!r}, "seen")
+Path({folder!r}, "worker").write_text(str(os.getpid()))
 def run(mini_batch):
     number = int(Path(mini_batch[0]).stem)
     while number >= int(allowed.read_text() or 0):
@@ -231,14 +233,24 @@ def test_a_killed_job_is_interrupted_and_goes_on_without_a_lost_or_doubled_row(
     for count in (7, 15, 24):
         allowed.write_text(str(count))
         until(lambda count=count, out=job.out: _parts(out) == count, "closed parts")
+        worker = int((tmp_path / "worker").read_text())
         os.kill(process_of(workspace, job), signal.SIGKILL)
         until(lambda id=job.id: jobs.get(id).state == "Interrupted", "the truth about it")
+        until(lambda worker=worker: not lives(worker), "its worker has ended with it")
         job = jobs.resume(job.id)
     allowed.write_text("30")
     job = finished(jobs, job)
     assert names(job.out) == list(range(30))
     assert job.outputs["counts"]["predictions"] == 30
     assert list(map(int, seen.read_text().split())) == list(range(30))  # none was done twice
+
+
+def lives(pid: int) -> bool:
+    """Whether a process goes on; nobody may have asked how it has ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _parts(out: Path) -> int:

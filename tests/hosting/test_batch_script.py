@@ -134,7 +134,8 @@ def test_after_the_last_retry_the_reason_stands_in_the_table(tmp_path: Path) -> 
     assert work.run()["counts"] == {"images": 3, "predictions": 0, "errors": 3, "mini_batches": 1}
     assert "no end within 0.3 s" in failures(tmp_path)[0]["message"]
     assert predictions(tmp_path) == []
-    assert len((tmp_path / "code/tries").read_text()) <= 2
+    tries = tmp_path / "code/tries"  # not even begun, if the machine is busy
+    assert not tries.exists() or len(tries.read_text()) <= 2
 
 
 FEWER = """

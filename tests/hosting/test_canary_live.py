@@ -49,7 +49,7 @@ class Canary:
             access={"auth": "none"},
         )  # fmt: skip
         self.management.create_version("rolled", "new")
-        self.management.wait("rolled", timeout_s=30, version="new")
+        self.management.wait("rolled", timeout_s=60, version="new")
         hosted.until_state("rolled", "Healthy")
 
     @property
@@ -103,7 +103,8 @@ def test_a_version_that_fails_is_rolled_back(canary: Canary) -> None:
 def test_a_version_that_is_slow_is_rolled_back_though_the_old_one_gets_nothing_more(
     canary: Canary,
 ) -> None:
-    canary.send("hello", "default")
+    for _ in range(10):  # of which a few may take long on a busy machine
+        canary.send("hello", "default")
     canary.start(step_percent=100, min_requests=3)
     new = canary.until_over("be slow")
     assert (new.rollout["state"], new.traffic_percent) == ("rolled back", 0)
@@ -111,7 +112,7 @@ def test_a_version_that_is_slow_is_rolled_back_though_the_old_one_gets_nothing_m
 
 
 def test_a_version_that_is_as_good_gets_all(canary: Canary) -> None:
-    canary.start(max_latency_ratio=20)
+    canary.start(max_latency_ratio=1e6)  # nothing but failures could end it
     new = canary.until_over("hello")
     assert (new.rollout["state"], new.traffic_percent) == ("done", 100)
     assert canary.hosted.workspace.services.get("rolled").version("default").traffic_percent == 0

@@ -57,6 +57,9 @@ def test_a_command_that_takes_too_long_is_not_sent_again(
         server = await control.listen(place, {"ping": ping, "reload": reload}, log="keeper.log")
         with contextlib.closing(server), pytest.raises(control.TooLate, match=r"within 0\.2 s"):
             await asyncio.to_thread(keeping.reload, hosted.workspace, "echo")
+        async with asyncio.timeout(60):
+            while not asked:  # it was sent, and is perhaps still to be read
+                await asyncio.sleep(0.01)
 
     monkeypatch.setattr(keeping, "_RELOADS_WITHIN_S", 0.2)
     asyncio.run(keep())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -88,8 +87,7 @@ def test_between_two_doors_callers_wait_at_the_old_address_when_the_new_one_is_r
     shared: Hosted,
 ) -> None:
     door = DoorProcess(shared.folder, shared.layout, ended=lambda: None)
-    with contextlib.closing(listen("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port(shared.workspace, "127.0.0.1")
     door.listen({"host": "127.0.0.1", "port": port})
     try:
         with listen("127.0.0.2", port), listen("127.0.0.1", 0) as foreign:
@@ -148,6 +146,8 @@ def test_two_workspaces_that_chose_the_same_port() -> None:
         keeping.up(second.workspace)
         assert fact(second)["port"] not in (0, port)
         assert max(port, fact(second)["port"]) < 32_768  # none that systems hand out by chance
+        port = free_port(first.workspace, "127.0.0.1")  # which no other test comes to want
+        keeping.up(first.workspace, port=port)
         keeping.down(first.workspace)
         keeping.up(second.workspace, port=port)
         with pytest.raises(errors.CannotListen, match=rf"127\.0\.0\.1:{port}.*up --port"):

@@ -9,14 +9,16 @@ import socket
 import time
 from collections.abc import Generator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import Door, Reply, ask_over, check_error, door, until
+from doors import WAIT_S, Door, Reply, ask_over, check_error, door, until
 
 from calotype.hosting.routes import ServiceRoute
 
 SCRIPT = """
+import os
 import time
 
 def init():
@@ -25,6 +27,8 @@ def init():
 def run(raw_data):
     if raw_data == "sleep":
         time.sleep(0.3)
+    while raw_data.startswith("wait for ") and not os.path.exists(raw_data[9:]):
+        time.sleep(0.01)
     return {"length": len(raw_data), "data": raw_data[:50]}
 """
 BASE = "/api/v1/service/first"
@@ -37,7 +41,8 @@ def served() -> Generator[Door]:
     """A door before one service with a key and one without."""
     with door() as made:
         origins = ("https://page.example",)
-        made.script_replica("a", SCRIPT, {"name": "first", "cors_origins": origins, "workers": 2})
+        patient = {"workers": 2, "max_request_wait_ms": 60_000}
+        made.script_replica("a", SCRIPT, {"name": "first", "cors_origins": origins, **patient})
         keys = {"primary_key": KEY, "secondary_key": KEY[::-1]}
         made.script_replica("b", SCRIPT, {"name": "second", "auth": "key"}, **keys)
         made.services["first"] = ServiceRoute({"default": made.route("a")}, cors_origins=origins)
@@ -48,7 +53,7 @@ def served() -> Generator[Door]:
         yield made
         assert made.process is not None
         made.process.terminate()
-        assert made.process.wait(20) == 0, made.log()
+        assert made.process.wait(WAIT_S) == 0, made.log()
         assert '"level": "error"' not in made.log()
 
 
@@ -306,28 +311,31 @@ def test_many_callers_at_a_time(served: Door) -> None:
 
 def test_thousand_connections(served: Door) -> None:
     callers: list[socket.socket] = []
+    request = f"GET {BASE}/ HTTP/1.1\r\nhost: x\r\n\r\n".encode()
     try:
         for _ in range(1000):
             callers.append(served.connect())
-        request = f"GET {BASE}/ HTTP/1.1\r\nhost: x\r\n\r\n".encode()
-        for caller in callers:
-            caller.sendall(request)
-        assert {read_one(caller) for caller in callers} == {(200, b"Healthy")}
+            callers[-1].sendall(request)  # who says nothing for ten seconds is sent away
+        for _ in range(2):
+            assert {read_one(caller) for caller in callers} == {(200, b"Healthy")}
+            for caller in callers:
+                caller.sendall(request)
     finally:
         for caller in callers:
             caller.close()
 
 
-def test_caller_who_leaves_is_not_counted_on(served: Door) -> None:
+def test_caller_who_leaves_is_not_counted_on(served: Door, tmp_path: Path) -> None:
     before = served.counts("first")
+    body = f"wait for {tmp_path / 'gate'}"
+    head = f"POST {SCORE} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
     with served.connect() as caller:
-        caller.sendall(
-            f"POST {SCORE} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nsleep".encode()
-        )
+        caller.sendall((head + body).encode())
         until(lambda: served.counts("first")["in_flight"] == 1, "the request")
     until(lambda: served.counts("first")["in_flight"] == 0, "the end of the request")
     after = served.counts("first")["statuses"]
     assert after["499"] == before["statuses"].get("499", 0) + 1
+    (tmp_path / "gate").touch()
     until(lambda: not served.counts("first")["replicas"]["a"]["in_flight"], "the replica's answer")
 
 
@@ -338,13 +346,17 @@ def test_half_a_request_is_forgotten_with_its_caller(served: Door) -> None:
 
 
 def test_latency_of_the_hop_is_small(served: Door) -> None:
-    with closing(served.connection()) as connection:
+    def median_s(connection: http.client.HTTPConnection) -> float:
         times: list[float] = []
         for _ in range(50):
             started = time.perf_counter()
             assert ask_over(connection, "GET", BASE + "/").status == 200
             times.append(time.perf_counter() - started)
-    assert sorted(times)[25] < 0.05  # 40 ms are what a delayed acknowledgement costs
+        return sorted(times)[25]
+
+    with closing(served.connection()) as connection:
+        # 40 ms are what a delayed acknowledgement costs, each time; a busy machine has better ones.
+        until(lambda: median_s(connection) < 0.04, "half of the answers come at once")
 
 
 def test_answers_without_a_body(served: Door) -> None:

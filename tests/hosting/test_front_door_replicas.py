@@ -11,13 +11,16 @@ import threading
 from collections import Counter
 from collections.abc import Generator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
+import psutil
 import pytest
-from doors import Door, ask_over, check_error, door, until
+from doors import WAIT_S, Door, ask_over, check_error, door, until
 from replicas import next_line
 
 from calotype.errors import CalotypeError
 from calotype.hosting import control
+from calotype.hosting.management.ports import free_port
 from calotype.hosting.routes import ServiceRoute
 from calotype.serving.server import listen
 
@@ -80,15 +83,17 @@ def test_replica_sees_who_calls_and_how(made: Door) -> None:
     [({"x-status": "999"}, 500), ({"x-say": "a|set-cookie: b"}, 500), ({"x-say": "a"}, 200)],
 )
 def test_answer_that_is_no_http_harms_nobody_else(
-    made: Door, headers: dict[str, str], status: int
+    made: Door, tmp_path: Path, headers: dict[str, str], status: int
 ) -> None:
     made.small_replica("a")
     through(made, "a")
     made.tell()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        other = pool.submit(made.ask, "POST", f"{BASE}/slow", "x")
+        gate = tmp_path / "gate"
+        other = pool.submit(made.ask, "POST", f"{BASE}/x", "x", {"x-wait-for": str(gate)})
         until(lambda: made.counts("app")["in_flight"] == 1, "the other request")
         assert made.ask("POST", f"{BASE}/x", "x", headers).status == status
+        gate.touch()
         assert other.result().status == 200
 
 
@@ -131,11 +136,12 @@ def test_requests_that_a_killed_replica_had_not_begun_go_to_another(made: Door) 
     made.tell()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         first.send_signal(signal.SIGSTOP)
+        until(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED, "it stands")
         unread = [pool.submit(made.ask, "POST", f"{BASE}/x", "y") for _ in range(3)]
         until(lambda: made.counts("app")["in_flight"] == 3, "the requests")
         made.small_replica("b")
         through(made, "a", "b")
-        assert made.tell() == {"waiting_for": {}}
+        made.tell()
         first.kill()
         # Nobody had begun them: the other replica answers.
         assert [one.result().status for one in unread] == [200, 200, 200]
@@ -205,15 +211,15 @@ def test_exchange_of_replicas_under_load_fails_no_request(made: Door) -> None:
     for number in range(1, 4):
         new = made.small_replica(f"r{number}")
         through(made, f"r{number}")
-        assert made.tell() == {"waiting_for": {}}
+        made.tell()
         old.terminate()
         assert next_line(old) == "closed"
         old = new
+    until(lambda: sum(statuses.values()) > 20, "enough requests")
     ended.set()
     for caller in callers:
         caller.join()
     assert set(statuses) == {200}
-    assert sum(statuses.values()) > 20
 
 
 def test_old_replica_answers_until_the_new_one_can_be_reached(made: Door) -> None:
@@ -225,26 +231,30 @@ def test_old_replica_answers_until_the_new_one_can_be_reached(made: Door) -> Non
         slow.listen()  # it is there, and too busy to say hello
         through(made, "new")
         for _ in range(2):
-            assert made.tell() == {"waiting_for": {"app/default/new": ""}}
+            assert made.tell_once() == {"app/default/new": ""}
             assert made.ask("GET", f"{BASE}/x").json["pid"] == old.pid
     new = made.small_replica("new")
     until(lambda: made.ask("GET", f"{BASE}/x").json["pid"] == new.pid, "the new one")
-    assert made.tell() == {"waiting_for": {}}
+    made.tell()
     old.terminate()
     assert next_line(old) == "closed"
     assert made.ask("GET", f"{BASE}/x").json["pid"] == new.pid
 
 
-def test_replica_that_leaves_by_itself_fails_no_request(made: Door) -> None:
+def test_replica_that_leaves_by_itself_fails_no_request(made: Door, tmp_path: Path) -> None:
     one = made.small_replica("a")
     made.small_replica("b")
     through(made, "a", "b")
     made.tell()
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(made.ask, "POST", f"{BASE}/slow", "x") for _ in range(8)]
+    gate = tmp_path / "gate"
+    held = {"x-wait-for": str(gate)}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(made.ask, "POST", f"{BASE}/x", "x", held) for _ in range(8)]
         until(lambda: made.counts("app")["in_flight"] == 8, "the requests")
         one.terminate()
         more = [pool.submit(made.ask, "POST", f"{BASE}/x", "x") for _ in range(20)]
+        until(lambda: not made.counts("app")["replicas"]["a"]["ready"], "it leaves")
+        gate.touch()
         assert {reply.result().status for reply in asked + more} == {200}
     assert next_line(one) == "closed"
 
@@ -342,7 +352,7 @@ def test_door_takes_a_socket_that_it_is_given(fresh: Door) -> None:
         assert fresh.ask("GET", f"{BASE}/x").status == 200
     assert fresh.process is not None
     fresh.process.terminate()
-    assert fresh.process.wait(20) == 0
+    assert fresh.process.wait(WAIT_S) == 0
     with pytest.raises(ConnectionRefusedError):
         fresh.connect()
 
@@ -353,7 +363,7 @@ def test_door_without_a_keeper_ends(fresh: Door) -> None:
     assert fresh.ask("GET", "/").status == 200
     fresh.keeper.release()
     assert fresh.process is not None
-    assert fresh.process.wait(20) == 0
+    assert fresh.process.wait(WAIT_S) == 0
     assert "no keeper for a minute" in fresh.log()
 
 
@@ -363,7 +373,7 @@ def test_second_door_of_a_workspace_leaves(fresh: Door) -> None:
     with pytest.raises(AssertionError):
         fresh.start()
     assert fresh.process is not None
-    assert fresh.process.wait(20) == 1
+    assert fresh.process.wait(WAIT_S) == 1
     assert "Another process is the front door" in fresh.log()
 
 
@@ -382,24 +392,26 @@ def test_door_moves_to_another_address(fresh: Door) -> None:
     fresh.write()
     fresh.start()
     old = fresh.port
-    with listen("127.0.0.1", 0) as found:
-        fresh.port = found.getsockname()[1]
+    fresh.port = free_port(fresh.workspace, "127.0.0.1")
     fresh.tell()
     assert fresh.ask("GET", f"{BASE}/x").status == 200
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", old), timeout=5)
+        socket.create_connection(("127.0.0.1", old), timeout=WAIT_S)
 
 
-def test_stop_answers_what_was_accepted(fresh: Door) -> None:
+def test_stop_answers_what_was_accepted(fresh: Door, tmp_path: Path) -> None:
     fresh.small_replica("a")
     through(fresh, "a")
     fresh.write()
     fresh.start()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(fresh.ask, "POST", f"{BASE}/slow", "x")
+        gate = tmp_path / "gate"
+        slow = pool.submit(fresh.ask, "POST", f"{BASE}/x", "x", {"x-wait-for": str(gate)})
         until(lambda: fresh.counts("app")["in_flight"] == 1, "the request")
         assert fresh.process is not None
         fresh.process.terminate()
+        until(lambda: '"stopping"' in fresh.log(), "it is told to stop")
+        gate.touch()
         assert slow.result().status == 200
-    assert fresh.process.wait(20) == 0
+    assert fresh.process.wait(WAIT_S) == 0
     assert not fresh.layout.front_door_socket.exists()

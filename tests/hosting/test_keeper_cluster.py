@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from hosted import ECHO, Hosted, until
+from hosted import ECHO, WAIT_S, Hosted, ask, until
 
 from calotype.hosting import keeping
 
@@ -34,20 +34,13 @@ def score_at_door(hosted: Hosted, name: str) -> int:
     uri = urlsplit(hosted.observe(name).scoring_uri)
     assert uri.hostname
     with contextlib.closing(
-        http.client.HTTPConnection(uri.hostname, uri.port, timeout=30)
+        http.client.HTTPConnection(uri.hostname, uri.port, timeout=WAIT_S)
     ) as connection:
         headers = {"Content-Type": "application/json"}
         connection.request("POST", uri.path, json.dumps({"data": 1}), headers)
         answer = connection.getresponse()
         answer.read()
         return answer.status
-
-
-def works_at_door(hosted: Hosted, name: str) -> bool:
-    try:
-        return score_at_door(hosted, name) == 200
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 def test_a_cluster_service_answers_at_the_front_door(hosted: Hosted) -> None:
@@ -67,17 +60,16 @@ def test_a_cluster_service_answers_at_the_front_door(hosted: Hosted) -> None:
 def test_nobody_is_refused_between_two_front_doors(hosted: Hosted) -> None:
     hosted.add("many", target="cluster", num_replicas=1)
     hosted.until_state("many", "Healthy")
-    until(lambda: works_at_door(hosted, "many"), "the front door answers")
+    assert score_at_door(hosted, "many") == 200
     for _ in range(2):
         door = hosted.pids("hosting.front_door")
         os.kill(door[0], signal.SIGKILL)
         until(lambda door=door: door[0] not in hosted.pids("hosting.front_door"), "it is gone")
         assert score_at_door(hosted, "many") == 200  # after waiting in the socket's own queue
         until(lambda: len(hosted.pids("hosting.front_door")) == 1, "another front door")
-        keeper = hosted.keeper()
-        assert keeper is not None
+        keeper = hosted.until_kept()
         os.kill(keeper, signal.SIGKILL)  # the next one gets the socket from the door
-        until(lambda keeper=keeper: hosted.keeper() not in (None, keeper), "another keeper")
+        hosted.until_kept(but_by=keeper)
         until(lambda: _listens(hosted.keeper()), "it has got the socket")
 
 
@@ -90,13 +82,15 @@ def _listens(pid: int | None) -> bool:
 def test_replicas_follow_the_load(hosted: Hosted) -> None:
     hosted.add("busy", BUSY, target="cluster", autoscale_max_replicas=2, max_request_wait_ms=20_000)
     hosted.until_state("busy", "Healthy")
-    until(lambda: works_at_door(hosted, "busy"), "the front door answers")
     assert len(hosted.observe("busy").replicas) == 1
+    uri = urlsplit(hosted.observe("busy").scoring_uri)
     is_over = threading.Event()
 
-    def call() -> None:
-        while not is_over.is_set():
-            assert score_at_door(hosted, "busy") == 200
+    def call() -> None:  # all the time: who asks where to call in between is no load
+        link = http.client.HTTPConnection(uri.hostname or "", uri.port, timeout=WAIT_S)
+        with contextlib.closing(link):
+            while not is_over.is_set():
+                assert ask(link, path=uri.path)[0] == 200
 
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
@@ -119,7 +113,7 @@ def test_up_serves_local_services_at_the_front_door_too(hosted: Hosted) -> None:
 
     def answers() -> bool:
         with contextlib.closing(
-            http.client.HTTPConnection(door.hostname or "", door.port, timeout=10)
+            http.client.HTTPConnection(door.hostname or "", door.port, timeout=WAIT_S)
         ) as connection:
             connection.request("GET", "/api/v1/service/mine/")
             return connection.getresponse().status == 200

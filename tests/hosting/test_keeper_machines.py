@@ -22,10 +22,9 @@ def test_a_record_with_an_old_host_name_is_of_this_machine(hosted: Hosted) -> No
     hosted.add("echo")
     before = hosted.until_state("echo", "Healthy").replicas[0].pid
     hosted.change("echo", host="as-it-was-called")
-    keeper = hosted.keeper()
-    assert keeper is not None
+    keeper = hosted.until_kept()
     os.kill(keeper, signal.SIGKILL)
-    until(lambda: hosted.keeper() not in (None, keeper), "another keeper")
+    hosted.until_kept(but_by=keeper)
     seen = hosted.until_state("echo", "Healthy")
     assert [one.pid for one in seen.replicas] == [before]
 
@@ -46,12 +45,7 @@ def test_a_service_of_another_machine_is_changed_there_only(tmp_path: Path) -> N
                     change()
             assert two.workspace.services.get("echo") == before
             # The machine goes on, and nobody hears of it.
-            keeper = one.keeper()
-            assert keeper is not None
-            with (
-                two.workspace.database.writing()
-            ):  # so that it is not writing while it stands still
-                os.kill(keeper, signal.SIGSTOP)
+            keeper = one.freeze_keeper()
             _forget_signs(two.workspace)
             seen = two.observe("echo")
             assert (seen.state, seen.versions["default"].state) == ("Unhealthy", "Unhealthy")

@@ -82,7 +82,7 @@ def test_a_service_speaks_tls_with_its_certificate(hosted: Hosted, tmp_path: Pat
     context = ssl.create_default_context()
     authority.configure_trust(context)
     with contextlib.closing(
-        http.client.HTTPSConnection("localhost", hosted.port("safe"), timeout=10, context=context)
+        http.client.HTTPSConnection("localhost", hosted.port("safe"), timeout=30, context=context)
     ) as connection:
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/score", json.dumps({"data": 1}), headers)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
-from hosted import ECHO, Hosted, is_listening, until
+from hosted import ECHO, Hosted, is_listening, kill, until
 
 from calotype.hosting import keeping
 
@@ -16,11 +13,9 @@ def test_a_service_deleted_while_its_keeper_dies_ends(hosted: Hosted) -> None:
     for name in ("other", "orphan"):
         hosted.until_state(name, "Healthy")
     port = hosted.port("orphan")
-    keeper = hosted.keeper()
-    assert keeper is not None
-    os.kill(keeper, signal.SIGSTOP)  # it sees nothing of what follows
+    keeper = hosted.freeze_keeper()  # it sees nothing of what follows
     hosted.workspace.services.delete("orphan")
-    os.kill(keeper, signal.SIGKILL)
+    kill(keeper)
     keeping.notify(hosted.workspace, "orphan")
     until(lambda: not hosted.layout.service("orphan").exists(), "nothing of it is left")
     assert not is_listening(port)
@@ -34,9 +29,9 @@ def test_a_service_deleted_while_its_keeper_dies_ends(hosted: Hosted) -> None:
 def test_the_last_service_deleted_without_a_keeper_ends(hosted: Hosted) -> None:
     hosted.add("orphan")
     hosted.until_state("orphan", "Healthy")
-    for module in ("hosting.standby", "hosting.keeper"):
-        for pid in hosted.pids(module):
-            os.kill(pid, signal.SIGKILL)
+    keeper = hosted.freeze_keeper()  # it would start another standby
+    hosted.kill_standbys()
+    kill(keeper)
     hosted.workspace.services.delete("orphan")  # and nobody is told
     hosted.until_gone()
     assert not hosted.layout.service("orphan").exists()

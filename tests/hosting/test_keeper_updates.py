@@ -16,7 +16,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
-from hosted import ECHO, Hosted, ask, until
+from hosted import ECHO, WAIT_S, Hosted, ask, kill, until
 
 from calotype.hosting import locks
 from calotype.hosting.kept_door import EVERYTHING, KeptDoor
@@ -39,6 +39,7 @@ class Callers:
     def __enter__(self) -> Callers:
         for thread in self._threads:
             thread.start()
+        until(lambda: self.answers[1] >= CLIENTS, "callers reach 1")
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -47,7 +48,7 @@ class Callers:
             thread.join()
 
     def _call(self) -> None:
-        link = http.client.HTTPConnection(self._uri.hostname or "", self._uri.port, timeout=30)
+        link = http.client.HTTPConnection(self._uri.hostname or "", self._uri.port, timeout=WAIT_S)
         with contextlib.closing(link) as connection:
             while not self._is_over.wait(0.02):
                 try:
@@ -66,7 +67,7 @@ def add_busy(hosted: Hosted, target: Any) -> None:
     replicas: dict[str, Any] = {"num_replicas": 2} if target == "cluster" else {}
     hosted.add("busy", target=target, max_request_wait_ms=20_000, **replicas)
     hosted.until_state("busy", "Healthy")
-    until(lambda: hosted.answers("busy"), "it answers")
+    assert hosted.answers("busy")
 
 
 @pytest.mark.parametrize("target", ["local", pytest.param("cluster", marks=pytest.mark.slow)])
@@ -111,7 +112,7 @@ def test_callers_see_no_failure_when_keepers_die_during_updates(
         for number in range(2, 2 + UPDATES):
             hosted.update("busy", ECHO.replace("1", str(number)))
             for pid in hosted.pids("hosting.keeper"):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
             until(lambda number=number: callers.answers[number], f"callers reach {number}")
     assert callers.failures == []
     assert set(callers.answers) == set(range(1, 2 + UPDATES))
@@ -125,7 +126,7 @@ def test_a_keeper_that_dies_when_new_replicas_are_ready_costs_no_request(hosted:
         for number in range(2, 3 + UPDATES):
             hosted.update("busy", ECHO.replace("1", str(number)))
             until(lambda number=number: _is_ready(hosted, number), "a replica is ready")
-            os.kill(locks.facts(hosted.layout.keeper_lock)["pid"], signal.SIGKILL)
+            kill(hosted.until_kept())
             until(lambda number=number: callers.answers[number], f"callers reach {number}")
             hosted.until(
                 "busy",
@@ -143,7 +144,6 @@ def test_old_replicas_stay_while_the_front_door_does_not_reach_the_new_ones(
     add_busy(hosted, "cluster")
     door = locks.facts(hosted.layout.front_door_lock)["pid"]
     with Callers(hosted, "busy") as callers:
-        until(lambda: callers.answers[1], "callers reach 1")
         os.kill(door, signal.SIGSTOP)
         hosted.update("busy", ECHO.replace("1", "2"))
         until(lambda: _is_ready(hosted, 2), "a replica is ready")
@@ -168,7 +168,7 @@ def test_a_front_door_that_is_not_adopted_yet_reaches_nothing(hosted: Hosted) ->
     slow = mock.Mock(wraps=workspace)
 
     def fact(name: str) -> object:
-        assert may_go_on.wait(20)
+        assert may_go_on.wait(WAIT_S)
         return workspace.fact(name)
 
     slow.fact.side_effect = fact
@@ -205,10 +205,8 @@ def test_what_a_failed_update_left_running_does_not_answer_in_turn(hosted: Hoste
     hosted.until("busy", lambda seen: {one.revision for one in seen.replicas} == {2}, "2 serves")
     hosted.update("busy", "def init():\n    raise ValueError\n")
     hosted.until("busy", lambda seen: seen.versions["default"].error, "3 has failed")
-    keeper = hosted.keeper()
-    assert keeper is not None
-    os.kill(keeper, signal.SIGSTOP)
+    keeper = hosted.freeze_keeper()
     hosted.workspace.services.change_version("busy", "default", serving_revision=1)
-    os.kill(keeper, signal.SIGKILL)
+    kill(keeper)
     hosted.until("busy", lambda seen: {one.revision for one in seen.replicas} == {1}, "1 serves")
     assert {hosted.score("busy")[1]["revision"] for _ in range(8)} == {1}

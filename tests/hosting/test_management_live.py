@@ -83,7 +83,7 @@ def test_a_service_is_updated_in_place_and_deleted_whole(
 ) -> None:
     steps: list[Observation] = []
     service = management.deploy(ask_for("changing", ANSWERS.format("first")))
-    first = management.wait("changing", on_change=steps.append, timeout_s=30)
+    first = management.wait("changing", on_change=steps.append, timeout_s=60)
     assert said(management, "changing") == ["first", 1]
     assert steps[-1].state == "Healthy"
     assert service.access.port
@@ -91,17 +91,17 @@ def test_a_service_is_updated_in_place_and_deleted_whole(
 
     second = ask_for("changing", ANSWERS.format("second"))
     management.update("changing", inference=second.inference, tags={"stage": "two"})
-    updated = management.wait("changing", timeout_s=30)
+    updated = management.wait("changing", timeout_s=60)
     assert said(management, "changing") == ["second", 1]
     assert updated.scoring_uri == first.scoring_uri
 
     third = ask_for("changing", ANSWERS.format("third"), overwrite=True)
     management.deploy(third)
-    assert management.wait("changing", timeout_s=30).scoring_uri == first.scoring_uri
+    assert management.wait("changing", timeout_s=60).scoring_uri == first.scoring_uri
     assert said(management, "changing") == ["third", 1]
 
     management.roll_back("changing")
-    management.wait("changing", timeout_s=30)
+    management.wait("changing", timeout_s=60)
     assert said(management, "changing") == ["second", 1]
 
     log = management.logs("changing")
@@ -123,7 +123,7 @@ def test_an_init_that_raises_is_told_whole_and_serves_nothing(
 ) -> None:
     service = management.deploy(ask_for("failing", RAISES))
     with pytest.raises(DeploymentFailed) as raised:
-        management.wait("failing", timeout_s=30)
+        management.wait("failing", timeout_s=60)
     failure = raised.value
     assert failure.state == "Failed"
     assert "LookupError: no such weights" in failure.trace
@@ -139,17 +139,17 @@ def test_an_init_that_raises_is_told_whole_and_serves_nothing(
 
     # Nobody can miss what never answered: it takes no `overwrite` to deploy what is mended.
     management.deploy(ask_for("failing", ANSWERS.format("well")))
-    management.wait("failing", timeout_s=30)
+    management.wait("failing", timeout_s=60)
     assert said(management, "failing") == ["well", 1]
 
     # An update that fails leaves what serves, and says why.
     management.update("failing", inference=ask_for("failing", RAISES).inference)
     with pytest.raises(DeploymentFailed, match="What served before goes on") as raised:
-        management.wait("failing", timeout_s=30)
+        management.wait("failing", timeout_s=60)
     assert raised.value.state == "Healthy"
     assert said(management, "failing") == ["well", 1]
     management.roll_back("failing")
-    management.wait("failing", timeout_s=30)
+    management.wait("failing", timeout_s=60)
     assert said(management, "failing") == ["well", 1]
     with pytest.raises(errors.AlreadyExists, match="overwrite"):
         management.deploy(ask_for("failing", ANSWERS.format("other")))
@@ -168,7 +168,7 @@ def test_keys_open_a_service_one_of_them_while_the_other_is_exchanged(
             primary_key="a-chosen-key",
         )
     )
-    management.wait("locked", timeout_s=30)
+    management.wait("locked", timeout_s=60)
     old = management.keys("locked")
     assert old.primary == "a-chosen-key"
 
@@ -213,7 +213,7 @@ def test_logs_are_there_while_it_starts(
     with pytest.raises(DeploymentFailed, match="still Transitioning"):
         management.wait("slow", timeout_s=0.1)
     gate.touch()
-    management.wait("slow", timeout_s=30)
+    management.wait("slow", timeout_s=60)
     assert said(management, "slow") == "open"
     init, whole = management.logs("slow", init=True), management.logs("slow")
     assert "waits for" in init
@@ -225,11 +225,11 @@ def test_a_local_service_is_reloaded_from_its_folder(
     management: Management, ask_for: Callable[..., DeployRequest], tmp_path: Path
 ) -> None:
     management.deploy(ask_for("edited", ANSWERS.format("before")))
-    management.wait("edited", timeout_s=30)
+    management.wait("edited", timeout_s=60)
     (tmp_path / "edited" / "score.py").write_text(ANSWERS.format("after"))
     assert said(management, "edited") == ["before", 1]
     management.reload("edited")
-    management.wait("edited", timeout_s=30)
+    management.wait("edited", timeout_s=60)
     assert said(management, "edited") == ["after", 1]
     management.delete("edited")
 
@@ -240,6 +240,6 @@ def test_too_much_memory_asked_for_is_unschedulable(
     request = ask_for("huge", ANSWERS.format("x"), runtime=RuntimeSettings(memory_gb=100_000))
     management.deploy(request)
     with pytest.raises(DeploymentFailed) as raised:
-        management.wait("huge", timeout_s=30)
+        management.wait("huge", timeout_s=60)
     assert raised.value.state == "Unschedulable"
     management.delete("huge")

@@ -83,7 +83,7 @@ def test_a_service_from_its_first_day_to_its_last(hosted: Hosted) -> None:
     # A script that describes nothing has no example to be sent.
     assert told.stdout.endswith("Call it with\n  calotype service run -n diabetes -d '…'\n")
     steps = [line for line in told.stderr.splitlines() if line.startswith("diabetes: ")]
-    assert (steps[0], steps[-1]) == ("diabetes: Transitioning", "diabetes: Healthy")
+    assert steps[-1] == "diabetes: Healthy"
 
     shown = document(hosted, "service", "show", "-n", "diabetes")
     assert shown["state"] == "Healthy"
@@ -228,7 +228,7 @@ def test_an_image_is_sent_as_it_is_and_the_log_is_followed(hosted: Hosted) -> No
         assert said == [image.stat().st_size, "image/jpeg"]
         assert any("got bytes" in line for line in following.stdout)
         calotype(hosted, "service", "delete", "-n", "raw-bytes")
-        assert following.wait(30) == 0  # there is nothing to follow any more
+        assert following.wait(60) == 0  # there is nothing to follow any more
 
 
 def relu() -> onnx.ModelProto:
@@ -290,12 +290,15 @@ def test_an_interrupted_deployment_goes_on_and_says_so(hosted: Hosted) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
     ) as deploying:
         assert deploying.stderr is not None
+        steps: list[str] = []
         for line in deploying.stderr:
+            steps += [line] if line.startswith("slow: ") else []
             if "starting" in line:
                 break
+        assert steps[0] == "slow: Transitioning\n"
         deploying.send_signal(signal.SIGINT)
         said = deploying.stderr.read()
-        assert deploying.wait(30) == 130
+        assert deploying.wait(60) == 130
     assert "Interrupted. It goes on in the background" in said
     assert "`calotype service show -n slow`" in said
     assert "`calotype service delete -n slow` deletes it" in said

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from replicas import next_line, small_replica
 
@@ -19,7 +20,7 @@ from calotype.hosting import wire
 from calotype.hosting.wire_client import ReplicaLink
 from calotype.serving.server import run
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -175,6 +176,8 @@ def test_killed_replica_loses_what_it_had_begun_and_nothing_else(folder: Path) -
             _, begun = send(link, "/hang")
             assert await asyncio.to_thread(next_line, replica) == "hanging"
             replica.send_signal(signal.SIGSTOP)
+            stopped = psutil.STATUS_STOPPED
+            await until(lambda: psutil.Process(replica.pid).status() == stopped)
             _, unread = send(link, "/hang")
             await asyncio.sleep(0)
             replica.kill()

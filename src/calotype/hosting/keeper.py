@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
 _ROTATE_EVERY_S: Final = 20.0
+_LOOKS_WITHIN_S: Final = 3.0  # for the first time
 _LINGERS_S: Final = 3.0  # without anything to keep
 _ENDS_WITHIN_S: Final = 60.0
 
@@ -185,12 +186,16 @@ class Keeper:
     async def _answer_state(self, command: dict[str, Any]) -> dict[str, Any]:
         await self._services.refresh()
         kept = self._services.by_name.get(str(command["service"]))
+        if kept is not None:  # its record may tell of the past
+            await kept.rounds.begun(within_s=_LOOKS_WITHIN_S)
         found = observation_of(kept, self._door.uris) if kept is not None else None
         return {"observation": found.to_document() if found is not None else None}
 
     async def _answer_status(self, _command: dict[str, Any]) -> dict[str, Any]:
         await self._services.refresh()
-        kept = self._services.by_name
+        kept = dict(self._services.by_name)
+        looks = (one.rounds.begun(within_s=_LOOKS_WITHIN_S) for one in kept.values())
+        await asyncio.gather(*looks)
         found = {name: observation_of(one, self._door.uris) for name, one in kept.items()}
         return {
             "pid": os.getpid(),

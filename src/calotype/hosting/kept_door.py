@@ -95,6 +95,8 @@ class KeptDoor:
             await self._start()
         elif not self._process.is_watched:
             await self._adopt()
+        elif not self._process.port:  # it was too busy to give us its socket
+            await self._process.fetch_listener()
         self._look()
 
     def _inherit(self) -> None:

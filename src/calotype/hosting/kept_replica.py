@@ -34,6 +34,7 @@ class KeptReplica:
         name, version, key: what it is.
         phase: where it is in its life.
         is_answering, is_serving: what the last look at its health found.
+        is_accepting: whether new callers may reach it.
         reason: why it ended; empty while it lives, or when it was told to.
         trace: of its script, when `reason` is its failure.
         is_refused: whether its service itself could not be started: the next try will fail too.
@@ -200,6 +201,9 @@ class KeptReplica:
             await control.call(self._control, "retire", timeout_s=2.0, is_replaced=is_replaced)
         except errors.CalotypeError:
             self.kill("")
+        else:
+            self.is_accepting = False
+            self._changed()
 
     def kill(self, because: str) -> None:
         """End it now.
@@ -241,7 +245,7 @@ class KeptReplica:
 
     def _ended(self) -> None:
         was = self.phase
-        self.phase, self.is_serving = "ended", False
+        self.phase, self.is_serving, self.is_accepting = "ended", False, False
         facts = locks.facts(self._lock)
         if facts.get("state") == "failed" and was == "starting":
             self._fail(facts)

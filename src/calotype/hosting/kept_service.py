@@ -229,7 +229,7 @@ class KeptService:
     async def _tell(self, record: Service) -> None:
         told = {one.name: self.versions[one.name].state(one) for one in record.versions}
         asked = [told[one.name] for one in with_requests(record.versions)]
-        await self.record.tell(_worst(asked), told)
+        await self.record.tell(worst(asked), told)
 
     async def _clean(self, record: Service) -> None:
         """Remove the files of revisions that nothing runs any more."""
@@ -274,7 +274,7 @@ class KeptService:
         self.address.stop()
 
 
-def _worst(states: list[Told]) -> Told:
+def worst(states: list[Told]) -> Told:
     """Return the state of a service whose callers reach versions that are so."""
     order: tuple[State, ...] = ("Transitioning", "Unschedulable", "Unhealthy", "Failed", "Healthy")
     for state in order:

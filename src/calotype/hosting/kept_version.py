@@ -271,12 +271,18 @@ class KeptVersion:
     def _is_served(self, one: KeptReplica) -> bool:
         return self.is_ready(one) and self._service.reaches(one)
 
+    @property
+    def _others_answer(self) -> bool:
+        """Whether new callers may still reach what served before."""
+        return any(one.is_accepting and one.key != self.serving for one in self.replicas)
+
     def state(self, version: Version) -> tuple[State, Fault | None]:
         """Return how it is, and why not better."""
         serves = any(map(self.is_ready, self.replicas))
         shape = self._service.shape
         is_over = (self._failed or self._shortage) is not None
-        is_changing = self.serving != (version.wanted_revision, shape) and not is_over
+        wanted = (version.wanted_revision, shape)
+        is_changing = (self.serving != wanted or self._others_answer) and not is_over
         if barred := self._barred(serves=serves):
             return barred
         if serves:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from calotype.hosting import processes
 from calotype.hosting.kept_replica import KeptReplica
+from calotype.hosting.kept_service import worst
 from calotype.hosting.observation import (
     Observation,
     ReplicaObservation,
     VersionObservation,
     while_stopped,
+    with_requests,
 )
 from calotype.hosting.uris import uris_of
 
@@ -31,9 +33,14 @@ def observation_of(kept: KeptService, door: Uris) -> Observation | None:
     if record is None:
         return None
     versions = {one.name: _version(kept, one) for one in record.versions}
+    state, error = record.state, record.error
+    if state == "Healthy":
+        asked = [versions[one.name] for one in with_requests(record.versions)]
+        if any(one.state != "Healthy" for one in asked):
+            state, error = worst([(one.state, one.error) for one in asked])
     uris = uris_of(record, kept.address.port or record.access.port or 0, door)
     return Observation(
-        record.state, record.error, uris.scoring, uris.swagger, versions,
+        state, error, uris.scoring, uris.swagger, versions,
         tuple(_replica(one) for one in kept.replicas if one.phase != "ended"),
     )  # fmt: skip
 
@@ -46,6 +53,8 @@ def _version(kept: KeptService, version: Version) -> VersionObservation:
     state, error = version.state, version.error
     if is_stopped:
         state, error = while_stopped(state, error)
+    elif state == "Healthy" and found is not None and found.is_known and not ready:
+        state, error = found.state(version)  # which is still to be written down
     return VersionObservation(
         state, error, version.wanted_revision, version.serving_revision,
         len(ready),

@@ -231,6 +231,9 @@ class Replica:
         self._grace_s = _IDLE_GRACE_S if command.get("is_replaced") else 0.0
         self._facts["state"] = "retiring"
         self._say()
+        if self._front is not None and self._is_accepting:
+            self._front.stop_listening()  # before the keeper believes that others answer now
+            await asyncio.sleep(0)  # uvloop lets go of the socket in its next turn
         self._told.set()
         return {}
 

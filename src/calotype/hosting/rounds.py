@@ -50,6 +50,12 @@ class Rounds:
             async with self._looked:
                 await self._looked.wait()
 
+    async def begun(self, *, within_s: float) -> None:
+        """Wait until it has been looked at for the first time, or for as long as that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s), self._looked:
+                await self._looked.wait_for(lambda: self._count or self._is_over())
+
     async def _run(self) -> None:
         while not self._is_over():
             self._bell.clear()

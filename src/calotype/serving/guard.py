@@ -54,6 +54,7 @@ class Guard:
         )
         self._interval_s = min(1.0, shortest / 4)
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
         self._default_headers: Headers = []
         self._default_lines = b""
 
@@ -61,7 +62,7 @@ class Guard:
         """Watch a connection, and return how many there are above the limit."""
         self.connections.add(connection)
         if self._timer is None:
-            self._timer = loop.call_later(self._interval_s, self._sweep, loop)
+            self._sweep_later(loop)
         return len(self.connections) - self.settings.max_connections
 
     @property
@@ -78,11 +79,17 @@ class Guard:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
-        for connection in tuple(self.connections):
-            connection.check(now_s)
+        # After a standstill, what callers have sent in time is still to be read.
+        if now_s < self._due_s + self._interval_s:
+            for connection in tuple(self.connections):
+                connection.check(now_s)
         self._timer = None
         if self.connections:  # an idle service wakes up for nothing
-            self._timer = loop.call_later(self._interval_s, self._sweep, loop)
+            self._sweep_later(loop)
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due_s = loop.time() + self._interval_s
+        self._timer = loop.call_later(self._interval_s, self._sweep, loop)
 
     def default_lines(self, headers: Headers) -> bytes:
         """Return the server's own headers, such as `date`, as lines.
