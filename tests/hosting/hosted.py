@@ -330,8 +330,11 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
         joins: the workspace of another machine, to be used in place of one of its own.
     """
     first, last = _ports_of_ours()
-    choice = mock.patch.multiple(ports, _FIRST=first, _LAST=last)
-    choice.start()
+    with mock.patch.multiple(ports, _FIRST=first, _LAST=last):
+        yield from _hosting(database, joins)
+
+
+def _hosting(database: str, joins: Hosted | None) -> Generator[Hosted]:
     mark = uuid.uuid4().hex
     folder = Path(tempfile.mkdtemp(prefix="ct-"))
     before = os.environ.get(MARK)
@@ -350,7 +353,6 @@ def hosting(*, database: str = "", joins: Hosted | None = None) -> Generator[Hos
     try:
         yield hosted
     finally:
-        choice.stop()
         hosted.kill_all()
         workspace.close()
         if before is None:

@@ -26,7 +26,7 @@ held.say({"state": "ready"})
 print("ready", flush=True)
 time.sleep(600)
 """
-HASTY = Patience(pause_s=0.01, answers_within_s=0.05, silent_after=2, hangs_after=5)
+HASTY = Patience(answers_within_s=0.05, silent_after=2, hangs_after=5)
 
 
 @pytest.mark.slow
@@ -52,16 +52,17 @@ def test_one_that_answers_never_again_is_ended(hosted: Hosted) -> None:
         return {}
 
     async def watched() -> None:
-        server = await control.listen(socket, {"ping": never}, log="x.log")
         place = DoorProcess(hosted.workspace.place.root, hosted.layout, lambda: None)
         watch = DoorWatch(place, socket, lambda: told.append(watch.is_answering), HASTY)
-        watching = asyncio.create_task(watch.run())
-        async with asyncio.timeout(30):
+        for _ in range(3 * HASTY.hangs_after):  # it is about to end, and takes no commands
+            await watch.look()
+        assert told == []
+        assert place.is_running
+        server = await control.listen(socket, {"ping": never}, log="x.log")
+        async with asyncio.timeout(60):
             while place.is_running:
-                await asyncio.sleep(0.01)
-            while not watch.is_answering:  # there is none that could be silent
-                await asyncio.sleep(0.01)
-        watching.cancel()
+                await watch.look()
+            await watch.look()  # there is none that could be silent
         server.close()
 
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def test_one_that_answers_never_again_is_ended(hosted: Hosted) -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             asyncio.run(watched())
-            assert process.wait(10) == -signal.SIGKILL
+            assert process.wait(60) == -signal.SIGKILL
         finally:
             process.kill()
     assert told == [False, True]

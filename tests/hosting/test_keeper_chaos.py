@@ -78,15 +78,17 @@ def test_a_hundred_kills_lose_nothing(hosted: Hosted) -> None:
 
 def _until_right(hosted: Hosted, names: tuple[str, ...]) -> None:
     """Wait until all answer again; no state may be a wrong one for long, however long it takes."""
-    true_s = dict.fromkeys(names, time.monotonic())
+    wrong_s: dict[str, float] = {}
 
     def is_right() -> bool:
+        began_s = time.monotonic()
         told = {name: hosted.observe(name).state == "Healthy" for name in names}
         answering = {name: hosted.answers(name) for name in names}
         for name in names:
             if told[name] == answering[name]:
-                true_s[name] = time.monotonic()
-            assert time.monotonic() - true_s[name] < RIGHT_WITHIN_S, name
+                wrong_s.pop(name, None)
+            else:
+                assert began_s - wrong_s.setdefault(name, began_s) < RIGHT_WITHIN_S, name
         return all(told.values()) and all(answering.values())
 
     try:

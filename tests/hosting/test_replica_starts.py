@@ -55,3 +55,28 @@ def test_a_version_made_again_while_the_first_is_unpacked_runs_its_own_files(
     assert [one.created_at for one in unpacked] == [
         service.versions[0].wanted.created_at for service in (first, second)
     ]
+
+
+def test_another_keeper_keeps_the_files_of_a_revision_and_no_others(tmp_path: Path) -> None:
+    folder = tmp_path / "default-1"
+
+    def unpack(_workspace: object, _revision: Revision, folder: Path) -> Unpacked:
+        folder.mkdir(exist_ok=True)
+        (folder / "score.py").touch()
+        return Unpacked("script")
+
+    def run(service: Service) -> None:
+        here = mock.Mock()
+        here.layout.revision.return_value, here.record.now = folder, service
+        starts = replica_starts.ReplicaStarts(here, "default")
+        asyncio.run(starts.launch(mock.Mock(key=(1, ""), phase="retiring")))
+
+    first, second = made_now(), made_now()
+    with mock.patch.object(replica_starts, "unpack", unpack):
+        run(first)
+        (folder / "cache").touch()
+        run(first)
+        assert (folder / "cache").exists()
+        run(second)
+    assert (folder / "score.py").exists()
+    assert not (folder / "cache").exists()

@@ -22,6 +22,20 @@ class Watched:
         self.checked_s.append(now_s)
 
 
+def test_who_is_late_each_time_looks_all_the_same() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        guard, connection = Guard(ServiceSettings(header_timeout_s=0.04)), Watched()
+        guard.add(connection, loop)
+        async with asyncio.timeout(60):
+            while len(connection.checked_s) < 3:
+                time.sleep(0.05)  # more than twice the time from look to look
+                await asyncio.sleep(0)
+        guard.connections.clear()
+
+    asyncio.run(main())
+
+
 def test_nobody_is_overdue_before_what_came_during_a_standstill_was_read() -> None:
     async def main() -> tuple[float, float]:
         loop = asyncio.get_running_loop()

@@ -47,7 +47,7 @@ class Place:
 
 @functools.cache
 def machine() -> Amounts:
-    """Return what this machine has; it does not change while a keeper lives."""
+    """Return what this machine has, as the keeper found it at its start."""
     devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
     memory_gb = usable_memory_bytes() / 1e9
     return {"memory_gb": memory_gb, "cpu_cores": usable_cores(), "gpu_cores": devices}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -21,25 +20,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+PAUSE_S: Final = 2.0
+"""Between two looks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long is waited; looks are counted, as nobody answers on a machine that sleeps.
 
     Attributes:
-        pause_s: between two looks.
-        answers_within_s: to each.
+        answers_within_s: to each look.
         silent_after: so many looks without an answer, and it is told.
         hangs_after: so many, and it is ended.
     """
 
-    pause_s: float = 2.0
     answers_within_s: float = 3.0
     silent_after: int = 2
     hangs_after: int = 12
 
 
 DEFAULT: Final = Patience()
-_TOLD: Final = {True: "front door %s answers again", False: "front door %s does not answer"}
 
 
 class DoorWatch:
@@ -68,37 +68,34 @@ class DoorWatch:
         self._pid: object = None
         self._unanswered = 0
 
-    async def run(self) -> None:
-        """Watch it, and those that follow it."""
-        while True:
-            await asyncio.sleep(self._patience.pause_s)
-            facts = self._process.facts
-            is_asked = facts.get("state") == "ready"
-            answers = not is_asked or await self._answers()
-            is_same = facts.get("pid") == self._pid
-            self._pid = facts.get("pid")
-            self._unanswered = self._unanswered + 1 if is_same and not answers else 0
-            self._note()
+    async def look(self) -> None:
+        """Ask once."""
+        facts = self._process.facts
+        is_asked = facts.get("state") == "ready"
+        is_silent = is_asked and await self._is_silent()
+        is_same = facts.get("pid") == self._pid
+        self._pid = facts.get("pid")
+        self._unanswered = self._unanswered + 1 if is_same and is_silent else 0
+        self._note()
 
-    async def _answers(self) -> bool:
+    async def _is_silent(self) -> bool:
+        """Whether nothing comes back, not even a refusal, as from one that is about to end."""
         try:
             await control.call(self._socket, "ping", timeout_s=self._patience.answers_within_s)
-        except control.NobodyThere:
-            return False
-        except errors.CalotypeError:  # one of an older version: it knows no such command
+        except control.TooLate:
             return True
-        return True
+        except errors.CalotypeError:
+            return False
+        return False
 
     def _note(self) -> None:
         is_answering = self._unanswered < self._patience.silent_after
         if is_answering != self.is_answering:
             self.is_answering = is_answering
-            logger.warning(
-                "front door %s %s", self._pid, "answers" if is_answering else "is silent"
-            )
+            logger.warning("front door: %s", "not silent any more" if is_answering else "silent")
             self._changed()
         if self._unanswered >= self._patience.hangs_after and isinstance(self._pid, int):
             logger.warning("front door %d hangs and is ended", self._pid)
-            self._unanswered = 0
+            self._unanswered = self._patience.silent_after  # until another one has its place
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._pid, signal.SIGKILL)

@@ -5,6 +5,7 @@
 It passes requests on to replicas and answers little itself, so it outlives the keeper, and a new
 keeper finds it by its lock file. Commands come over its control socket:
 
+    ping    nothing: whether it answers
     routes  read the routes anew; answers when new replicas are connected
     counts  what each version of each service has answered
     listener  the listening socket, for a keeper that has none

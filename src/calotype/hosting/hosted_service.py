@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from calotype.hosting.replica_plan import ReplicaPlan
 from calotype.scoring.precision import PrecisionChoice
@@ -13,6 +14,8 @@ from calotype.serving.deployment import Deployment, model_service
 from calotype.serving.entry.fork_client import ForkConfiguration
 from calotype.serving.journal import Journal
 from calotype.serving.service import Service
+
+_BEFORE: Final[set[int]] = set()  # `limit_cores`
 
 
 def service_of(plan: ReplicaPlan, journal: Journal) -> Service:
@@ -59,3 +62,18 @@ def limit_cores(count: int) -> None:
     first = os.getpid() % len(ours)  # replicas spread over all cores
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, {ours[(first + step) % len(ours)] for step in range(count)})
+        _BEFORE.update(ours)
+
+
+@contextlib.contextmanager
+def on_all_cores() -> Generator[None]:
+    """Let what this thread starts meanwhile use the cores from before `limit_cores`."""
+    if not _BEFORE:
+        yield
+        return
+    limited = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _BEFORE)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, limited)

@@ -146,6 +146,7 @@ class Keeper:
 
     async def _close(self) -> None:
         await self._services.close()
+        await self._door.close()
         if self._services.is_idle:
             await self._door.stop()
             _end_standby(self._layout)

@@ -10,6 +10,7 @@ from typing import Final
 
 from calotype import errors
 from calotype.hosting import locks
+from calotype.hosting.hosted_service import on_all_cores
 
 _REVIVE_AFTER_S: Final = 3.0
 _ALONE_S: Final = 60.0
@@ -38,9 +39,14 @@ class KeeperWatch:
         elif now_s - self._seen_s > _ALONE_S:
             return False
         elif now_s - max(self._seen_s, self._tried_s) > _REVIVE_AFTER_S:
-            from calotype.hosting.launching import start_keeper
-
             self._tried_s = now_s
             with contextlib.suppress(OSError, errors.CalotypeError):  # a full disk: again later
-                await asyncio.to_thread(start_keeper, self._lock.parent.parent)
+                await asyncio.to_thread(_revive, self._lock.parent.parent)
         return True
+
+
+def _revive(root: Path) -> None:
+    from calotype.hosting.launching import start_keeper
+
+    with on_all_cores():  # it is no part of this replica
+        start_keeper(root)

@@ -204,7 +204,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
     layout = Layout.of(workspace.place)
     kept: dict[str, Any] = {}
     with contextlib.suppress(control.NobodyThere):
-        kept = control.ask(_keeper_socket(layout), "status")
+        kept = control.ask(_keeper_socket(layout), "status", timeout_s=15.0)
     observed: dict[str, Any] = kept.get("services", {})
     from calotype.hosting.unkept import observation_of
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from calotype import errors
 from calotype.hosting import control, door_address
 from calotype.hosting.door_process import DoorProcess
-from calotype.hosting.door_watch import DoorWatch
+from calotype.hosting.door_watch import PAUSE_S, DoorWatch
 from calotype.hosting.layout import Layout
+from calotype.hosting.rounds import Rounds
 from calotype.hosting.route_making import routes_of
 from calotype.hosting.routes import Routes, ServiceRoute
 from calotype.hosting.uris import FACT, Uris, door_uris, said_by_door
@@ -59,7 +60,7 @@ class KeptDoor:
         self._facts: dict[str, Any] = {}
         self._process = DoorProcess(workspace.place.root, layout, self._notice)
         self._watch = DoorWatch(self._process, layout.front_door_socket, self._notice)
-        self._watching: asyncio.Task[None] | None = None
+        self._looks: Rounds | None = None
         self._is_wanted: bool | None = None  # not looked at yet
         self._decided = asyncio.Event()
         self._inherited: Mapping[str, ServiceRoute] = {}
@@ -81,7 +82,10 @@ class KeptDoor:
     async def _keep(self, is_up: bool | None) -> None:
         if self._is_wanted is None:
             self._inherit()
-            self._watching = asyncio.get_running_loop().create_task(self._watch.run())
+            self._looks = Rounds(
+                "the front door", self._watch.look,
+                rest_s=lambda: PAUSE_S, is_over=lambda: False,
+            )  # fmt: skip
         self._is_wanted = bool(is_up) or (is_up is None and self._has_cluster())
         self._decided.set()
         if not self._is_wanted:
@@ -156,6 +160,7 @@ class KeptDoor:
         await self._store(facts)
         await self.publish(anew=True)
         await self._process.start()
+        self._unlinked = set(EVERYTHING)  # until it says whom it reaches
         self._noticing = asyncio.get_running_loop().create_task(self.wait_ready())
 
     async def _listen(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -241,6 +246,11 @@ class KeptDoor:
                 self._written = None  # it is told once more
                 await self._process.fetch_listener()
 
+    async def close(self) -> None:
+        """Look after it no more; it goes on."""
+        if self._looks is not None:
+            await self._looks.close()
+
     async def stop(self) -> None:
         """Let it answer what it has accepted, and end."""
         async with self._keeping:  # what is started meanwhile would be taken for the same one
@@ -278,7 +288,8 @@ class KeptDoor:
                 return set()
             if routes != self._written or anew:
                 await self._write(routes)
-            self._unlinked = await self._tell_routes()
+            is_heard = self._watch.is_answering
+            self._unlinked = await self._tell_routes() if is_heard else self._silence()
             return self._unlinked
 
     async def _tell_routes(self) -> set[str]:
@@ -296,7 +307,7 @@ class KeptDoor:
 
         One that is still to take its lock reads the routes afterwards.
         """
-        return set(EVERYTHING) if self._process.is_running else set()
+        return set(EVERYTHING) if self._process.is_alive else set()
 
     async def _write(self, routes: Routes) -> None:
         await asyncio.to_thread(routes.write, self._layout.routes)

@@ -149,7 +149,7 @@ class KeptReplica:
             self.is_accepting = True
             try:
                 await control.call(self._control, "accept")
-            except control.NobodyThere:
+            except errors.CalotypeError:
                 self.is_accepting = False
 
     async def change_access(self, front: FrontSettings) -> bool:

@@ -106,6 +106,8 @@ class KeptVersion:
             self._leave_by_s = 0.0
             self._retire(strays, is_replaced=True)
         else:
+            if not any(map(self.is_ready, self.replicas)):
+                self._leave_by_s = 0.0
             self._retire([one for one in strays if one.phase == "starting"], is_replaced=True)
 
     async def _is_reached(self) -> bool:
@@ -117,6 +119,8 @@ class KeptVersion:
         unreached = await self._service.publish()
         key = self.serving
         ready = [one for one in self.replicas if one.key == key and one.phase == "ready"]
+        if self._service.address.has_port:  # who calls there needs no front door that is silent
+            unreached -= EVERYTHING
         are_reached = unreached.isdisjoint({*EVERYTHING, *(one.name for one in ready)})
         if not any(map(self.is_ready, ready)):
             return False  # they have died meanwhile
@@ -301,7 +305,8 @@ class KeptVersion:
         why = self._service.barrier if serves or self._failed is None else ""
         state: State = "Unschedulable"
         if not why and serves and not self._is_reachable:
-            why = "The front door does not answer."
+            is_silent = not self._service.is_reachable
+            why = f"The front door does not {'answer' if is_silent else 'reach it yet'}."
             others = [one for one in self.replicas if one.phase == "ready"]
             goes_on = any(one.key != self.serving for one in others)  # they wait to be replaced
             state = "Unhealthy" if self._was_reached and not goes_on else "Transitioning"

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from calotype import errors
 from calotype.hosting.kept_replica import KeptReplica, Key
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from calotype.hosting.kept_service import KeptService
     from calotype.workspace.service_settings import RuntimeSettings
     from calotype.workspace.services import Revision
+    from calotype.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE_S = 60.0  # with one of a revision that no record knows
+_MARK: Final = ".revision"  # when it was made, in the folder with its files
+_PATIENCE_S: Final = 60.0  # with one of a revision that no record knows
 
 
 class ReplicaStarts:
@@ -36,7 +38,7 @@ class ReplicaStarts:
     def __init__(self, service: KeptService, version: str) -> None:
         self._service = service
         self._version = version
-        self._unpacked: dict[int, tuple[datetime | None, Unpacked]] = {}
+        self._unpacked: dict[tuple[int, datetime | None], Unpacked] = {}
         self._unpacking = asyncio.Lock()
 
     def new(self, key: Key, name: str = "") -> KeptReplica:
@@ -77,13 +79,12 @@ class ReplicaStarts:
 
     async def _files(self, revision: Revision) -> Unpacked:
         folder = self._folder(revision.number)
+        this = revision.number, revision.created_at
         async with self._unpacking:
-            made_at, found = self._unpacked.get(revision.number, (revision.created_at, None))
-            if made_at != revision.created_at:  # of a version of this name that was deleted
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            found = self._unpacked.get(this)
             if found is None or not folder.is_dir():
-                found = await asyncio.to_thread(unpack, self._service.workspace, revision, folder)
-                self._unpacked[revision.number] = revision.created_at, found
+                found = await asyncio.to_thread(_unpack, self._service.workspace, revision, folder)
+                self._unpacked[this] = found
             return found
 
     @property
@@ -113,6 +114,17 @@ class ReplicaStarts:
                 if revision.number == number:
                     return _patience_s(revision.runtime)
         return _PATIENCE_S
+
+
+def _unpack(workspace: Workspace, revision: Revision, folder: Path) -> Unpacked:
+    """Unpack what is not there, and nothing else: not what a deleted version of this name left."""
+    mark = folder / _MARK
+    identity = str(revision.created_at)
+    if not mark.is_file() or mark.read_text(encoding="ascii") != identity:
+        shutil.rmtree(folder, ignore_errors=True)
+    unpacked = unpack(workspace, revision, folder)
+    mark.write_text(identity, encoding="ascii")
+    return unpacked
 
 
 def _patience_s(runtime: RuntimeSettings) -> float:

@@ -55,6 +55,7 @@ class Guard:
         self._interval_s = min(1.0, shortest / 4)
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
+        self._waits = False
         self._default_headers: Headers = []
         self._default_lines = b""
 
@@ -79,8 +80,9 @@ class Guard:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
-        # After a standstill, what callers have sent in time is still to be read.
-        if now_s < self._due_s + self._interval_s:
+        # After a standstill, what callers have sent in time is still to be read; once is enough.
+        self._waits = not self._waits and now_s >= self._due_s + self._interval_s
+        if not self._waits:
             for connection in tuple(self.connections):
                 connection.check(now_s)
         self._timer = None
