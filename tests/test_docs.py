@@ -73,7 +73,7 @@ class Reader:
 
     def run(self, language: str, text: str) -> str:
         """Run one block; return what it printed to stdout."""
-        if "calotype serve" in text:
+        if "calotype serve" in text and "--port 0" not in text:
             _wait(lambda: _is_free(self._port))
         text = re.sub(r"\b5001\b", str(self._port), text)
         text = text.replace("curl -sf --retry 30 ", "curl -sf --retry 180 ")
