@@ -273,6 +273,16 @@ def test_a_failed_start_prints_the_trace_and_the_model_folder(hosted: Hosted) ->
     calotype(hosted, "service", "delete", "-n", "failing")
 
 
+# As from a terminal: a shell ignores Ctrl-C for what it starts in the background.
+PROGRAM = """
+import signal
+from calotype.cli.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def test_an_interrupted_deployment_goes_on_and_says_so(hosted: Hosted) -> None:
     script = hosted.folder / "slow" / "score.py"
     script.parent.mkdir()
@@ -282,7 +292,7 @@ def test_an_interrupted_deployment_goes_on_and_says_so(hosted: Hosted) -> None:
         f"    while not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
         "def run(data): return 1\n"
     )
-    command = [sys.executable, "-m", "calotype", "-w", str(hosted.folder), "model", "deploy"]
+    command = [sys.executable, "-c", PROGRAM, "-w", str(hosted.folder), "model", "deploy"]
     with subprocess.Popen(
         [*command, "-n", "slow", "--entry-script", str(script), "-m", "weights"],
         stderr=subprocess.PIPE,
