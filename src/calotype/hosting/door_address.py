@@ -49,7 +49,7 @@ def bind(facts: Mapping[str, Any]) -> socket.socket:
     for first in (FIRST_PORT, *random.sample(_OTHER_PORTS, _TRIES)):
         with contextlib.suppress(errors.CannotListen):
             return listen(host, first)
-    return listen(host, random.choice(_OTHER_PORTS))  # noqa: S311 - no secret; or it says why not
+    return listen(host, FIRST_PORT)  # it says why not
 
 
 def refused(error: errors.CalotypeError) -> errors.CalotypeError:
