@@ -80,9 +80,8 @@ def model(digits: Digits, shared_folder: Path) -> ImageModel:
 @pytest.mark.slow
 class TestTheModel:
     def test_it_has_learnt_digits(self, model: ImageModel) -> None:
-        # Chance is 0.1 and 0.5; 0.88 and 0.98 have been seen, and processors round differently.
-        assert model.metrics["top_1_accuracy"] >= 0.7
-        assert model.metrics["top_5_accuracy"] >= 0.9
+        assert model.metrics["top_1_accuracy"] >= 0.75
+        assert model.metrics["top_5_accuracy"] >= 0.95
         assert model.classes == tuple("0123456789")
 
     def test_the_scorer_finds_the_accuracy_that_validation_measured(
@@ -145,7 +144,7 @@ class TestTheModel:
         fp32, int8 = model.file(image_model.ONNX), tmp_path / "int8.onnx"
         quantize(fp32, int8, input_name="image", images=np.split(inputs[:50], 50))
         labels = [outputs(path, inputs).argmax(axis=1) for path in (fp32, int8)]
-        assert (labels[0] == labels[1]).mean() >= 0.93  # 0.99 on one processor, of 100 images
+        assert (labels[0] == labels[1]).mean() >= 0.97
 
 
 class TestFineTuning:
